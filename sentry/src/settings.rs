@@ -75,6 +75,12 @@ numbers! {
     MaxMapCount = 65530, 0..=INT_MAX;
     /// vm.memfd_noexec: whether files of memfd_create(2) are executable unless asked for (0), only if asked for (1), or never (2).
     MemfdNoexec = 0, 0..=2;
+    /// vm.overcommit_memory: promises of memory are guessed at (0), always made (1), or never made beyond a limit (2).
+    OvercommitMemory = 0, 0..=2;
+    /// vm.overcommit_ratio: that limit as hundredths of all memory.
+    OvercommitRatio = 50, -INT_MAX..=INT_MAX;
+    /// vm.overcommit_kbytes: that limit, unless it is 0.
+    OvercommitKbytes = 0, 0..=i64::MAX;
 }
 
 /// The settings of a kernel.

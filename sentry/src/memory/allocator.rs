@@ -17,6 +17,7 @@ use vm_memory::VolatileSlice;
 use self::heap_share::HeapShare;
 use self::window::Window;
 use super::account::{ACCOUNT_NUMBER_BITS, AccountNumber, Accounts, FrameUse, MemoryAccount, OF_HOST};
+use super::commit::Promises;
 use super::frame::{Frame, FrameNumber, FrameSpan};
 use super::frame_words::FrameWords;
 use super::table::Leftover;
@@ -114,6 +115,7 @@ pub struct FrameAllocator {
     leftovers: Mutex<Vec<Leftover>>,
     leftover_frames: AtomicU64,
     settings: Arc<KernelSettings>,
+    promises: Arc<Promises>,
 }
 
 /// How the host backs a chunk.
@@ -224,12 +226,18 @@ impl FrameAllocator {
             leftovers: Mutex::default(),
             leftover_frames: AtomicU64::new(0),
             settings: Arc::default(),
+            promises: Arc::default(),
         })
     }
 
     /// The settings of the kernel whose memory this is.
     pub fn settings(&self) -> &Arc<KernelSettings> {
         &self.settings
+    }
+
+    /// What all address spaces have been promised.
+    pub(super) fn promises(&self) -> &Arc<Promises> {
+        &self.promises
     }
 
     /// An id for what takes its memory from here: no two address spaces or page caches have the same.

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use super::MemoryAccount;
 use super::account::FrameUse;
 use super::allocator::CHUNK_FRAMES;
+use super::commit::Overcommit;
 use super::fault::map_resident;
 use super::frame::{FrameBatch, FrameNumber, FrameSpan};
 use super::manager::{MemoryManager, State};
@@ -58,6 +59,9 @@ impl MemoryManager {
         let mut edit = self.edit();
         let parent = &mut *edit.state;
         parent.mappings.check_copy()?;
+        if self.frames().overcommit() == Overcommit::Never {
+            self.frames().check_promise(parent.mappings.promised_pages())?;
+        }
         // Let go after the locks.
         let mut displaced = FrameBatch::new(self.frames());
         {

@@ -140,7 +140,7 @@ impl MemoryManager {
             platform: platform.clone(),
             address_space,
             state: RwLock::new(State {
-                mappings: Mappings::bounded_by(frames.settings()),
+                mappings: Mappings::bounded_by(frames),
                 pages: FrameTable::new(frames),
                 streams: Streams::default(),
                 limits: MemoryLimits::default(),

@@ -4,6 +4,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::Frame;
+use super::commit::Overcommit;
 use super::fault::{Touch, map_resident};
 use super::manager::{Edit, MemoryManager};
 use super::mapping::{Contents, Mapping, MappingFlags, intersect, virtual_range};
@@ -443,6 +444,9 @@ impl Edit<'_> {
         ] {
             mapping_flags.set(mapping_flag, flags.contains(flag) || mapping_flags.contains(mapping_flag));
         }
+        if self.manager.frames().overcommit() == Overcommit::Never {
+            mapping_flags.remove(MappingFlags::NORESERVE);
+        }
         mapping_flags
     }
 
@@ -542,17 +546,22 @@ impl Edit<'_> {
         if is_within && mappings.has_room(pages.clone(), 1) { Ok(()) } else { Err(Errno::ENOMEM) }
     }
 
-    /// Refuses `added` pages more like `mapping` if they can never be in memory at once, as Linux's heuristic overcommit does,
-    /// and if there is hardly a beginning for them: better an error now than a fault that kills.
+    /// Refuses `added` pages more like `mapping` if they may not be promised. Where that is guessed, as Linux does unless told
+    /// otherwise: if they can never be in memory at once, and if there is hardly a beginning for them: better an error now than a
+    /// fault that kills.
     pub(super) fn check_commit(&self, mapping: &Mapping, added: u64) -> Result<(), Errno> {
         let is_charged = match &mapping.contents {
             Contents::Cache { attachment, file: None, .. } => !attachment.cache().has_source(),
             _ => mapping.is_private_writable(),
         };
-        if !is_charged || mapping.flags.contains(MappingFlags::NORESERVE) {
-            return Ok(());
-        }
         let frames = self.manager.frames();
+        match frames.overcommit() {
+            _ if !is_charged => return Ok(()),
+            Overcommit::Never => return frames.check_promise(added),
+            Overcommit::Always => return Ok(()),
+            Overcommit::Guess if mapping.flags.contains(MappingFlags::NORESERVE) => return Ok(()),
+            Overcommit::Guess => {}
+        }
         let limit = frames.limit_frames();
         let beginning = added.min(limit / BEGINNING);
         if added > limit || frames.available_frames() < beginning {

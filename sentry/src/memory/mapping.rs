@@ -163,6 +163,11 @@ impl Mapping {
         !self.is_shared() && self.protection.contains(Access::WRITE)
     }
 
+    /// Whether its pages are promised to the process alone.
+    pub(super) fn is_promised(&self) -> bool {
+        self.is_private_writable() && !self.flags.contains(MappingFlags::NORESERVE)
+    }
+
     /// Whether the page at the same place in another process may be written to through this mapping.
     pub(super) fn may_share_writes(&self) -> bool {
         self.is_shared() && self.max_protection.contains(Access::WRITE)

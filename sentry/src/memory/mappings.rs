@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
 
+use super::FrameAllocator;
+use super::commit::PromisedPages;
 use super::gaps::{Gap, Gaps};
 use super::mapping::{Mapping, MappingFlags, intersect};
 use super::page_cache::pages_of;
@@ -24,10 +26,11 @@ pub(super) struct Mappings {
     /// What lies between them.
     gaps: Gaps,
     total_pages: u64,
-    locked_pages: u64,
-    heap_charge: HeapCharge,
     /// The most that those ever were.
     peak_pages: u64,
+    locked_pages: u64,
+    promised: PromisedPages,
+    heap_charge: HeapCharge,
     settings: Arc<KernelSettings>,
 }
 
@@ -39,18 +42,20 @@ impl Default for Mappings {
             by_start: BTreeMap::new(),
             gaps,
             total_pages: 0,
+            peak_pages: 0,
             locked_pages: 0,
+            promised: PromisedPages::default(),
             heap_charge: HeapCharge::default(),
             settings: Arc::default(),
-            peak_pages: 0,
         }
     }
 }
 
 impl Mappings {
-    /// None yet; `settings` bound them.
-    pub(super) fn bounded_by(settings: &Arc<KernelSettings>) -> Self {
-        Self { settings: settings.clone(), ..Self::default() }
+    /// None yet; the settings of `frames` bound them, and what they promise is counted there.
+    pub(super) fn bounded_by(frames: &FrameAllocator) -> Self {
+        let promised = PromisedPages::counted_in(frames.promises());
+        Self { settings: frames.settings().clone(), promised, ..Self::default() }
     }
 
     /// How many mappings there are.
@@ -63,14 +68,19 @@ impl Mappings {
         self.total_pages
     }
 
+    /// The most pages that there ever were in all mappings.
+    pub(super) fn peak_pages(&self) -> u64 {
+        self.peak_pages
+    }
+
     /// Pages in the locked mappings.
     pub(super) fn locked_pages(&self) -> u64 {
         self.locked_pages
     }
 
-    /// The most pages that there ever were in all mappings.
-    pub(super) fn peak_pages(&self) -> u64 {
-        self.peak_pages
+    /// Pages that may all come to be needed.
+    pub(super) fn promised_pages(&self) -> u64 {
+        self.promised.pages()
     }
 
     /// The free pages.
@@ -282,16 +292,19 @@ impl Mappings {
 
     fn count(&mut self, mapping: &Mapping, is_added: bool) {
         let locked = if mapping.flags.contains(MappingFlags::LOCKED) { mapping.len() } else { 0 };
+        let promised = if mapping.is_promised() { mapping.len() } else { 0 };
         if is_added {
             self.total_pages += mapping.len();
+            self.peak_pages = self.peak_pages.max(self.total_pages);
             self.locked_pages += locked;
+            self.promised.add(promised);
         } else {
             self.total_pages -= mapping.len();
             self.locked_pages -= locked;
+            self.promised.remove(promised);
         }
     }
 }
 
 #[cfg(test)]
 mod tests;
-            self.peak_pages = self.peak_pages.max(self.total_pages);

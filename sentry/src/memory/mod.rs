@@ -21,6 +21,7 @@ mod account;
 mod advice;
 mod allocator;
 mod atomic;
+mod commit;
 mod copy;
 mod fault;
 mod fork;

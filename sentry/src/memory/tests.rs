@@ -11,6 +11,7 @@ use crate::Errno;
 use crate::pace::Unhurried;
 use crate::platform::fake::FakePlatform;
 use crate::platform::{Access, PAGE_SIZE, Platform, VirtualAddress};
+use crate::settings::KernelNumber;
 
 const MIB: u64 = 1 << 20;
 const READ_WRITE: Protection = Protection::READ.union(Protection::WRITE);
@@ -130,6 +131,32 @@ fn wrong_requests_are_refused_as_linux_does() {
     assert_eq!(ask(0x10_0000, 1, MapFlags::FIXED_NOREPLACE), Err(Errno::EEXIST));
     assert_eq!(ask(0, 17 * MIB, none), Err(Errno::ENOMEM));
     assert!(ask(0, 17 * MIB, MapFlags::NORESERVE).is_ok());
+}
+
+#[test]
+fn as_much_is_promised_as_the_settings_say() {
+    let fixture = Fixture::with_limit(16 * MIB);
+    let ask = |len_bytes, flags| {
+        let request = anonymous(VirtualAddress::NULL, len_bytes, MapFlags::PRIVATE | flags);
+        fixture.memory.mmap(request, &Unhurried)
+    };
+    let frames = fixture.memory.frames().clone();
+    let set = |number, value| frames.settings().set(number, value).unwrap();
+    let before = frames.committed();
+    let start = ask(MIB, MapFlags::empty()).unwrap();
+    assert_eq!(frames.committed(), before + MIB / PAGE_SIZE);
+    fixture.memory.munmap(start, MIB, &Unhurried).unwrap();
+    assert_eq!(frames.committed(), before);
+
+    set(KernelNumber::OvercommitMemory, 1);
+    assert!(ask(1 << 40, MapFlags::empty()).is_ok());
+    set(KernelNumber::OvercommitMemory, 2);
+    assert_eq!(ask(PAGE_SIZE, MapFlags::NORESERVE), Err(Errno::ENOMEM));
+    assert_eq!(fixture.memory.fork(&Unhurried).map(drop), Err(Errno::ENOMEM));
+    set(KernelNumber::OvercommitKbytes, 1 << 32);
+    assert!(ask(PAGE_SIZE, MapFlags::NORESERVE).is_ok());
+    drop(fixture);
+    assert_eq!(frames.committed(), before);
 }
 
 #[test]

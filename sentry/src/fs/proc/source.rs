@@ -480,6 +480,10 @@ pub struct SystemStatus {
     pub anonymous_bytes: u64,
     /// Shared memory and tmpfs.
     pub shared_bytes: u64,
+    /// The most that may be promised, where that is bounded.
+    pub commit_limit_bytes: u64,
+    /// What processes have been promised.
+    pub committed_bytes: u64,
 }
 
 /// What the system is called.

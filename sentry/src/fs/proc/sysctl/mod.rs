@@ -40,6 +40,20 @@ macro_rules! number {
     };
 }
 
+/// One of two ways to bound what may be promised: the other is 0 from then on.
+macro_rules! commit_limit {
+    ($name:literal, $number:ident, $other:ident) => {
+        setting(
+            $name,
+            |about, _| Ok(line(about.settings().get(KernelNumber::$number))),
+            |about, _, text| {
+                about.settings().set(KernelNumber::$number, parse(text)?)?;
+                about.settings().set(KernelNumber::$other, 0)
+            },
+        )
+    };
+}
+
 /// A number that only an administrator may change, whoever opened the file.
 macro_rules! administered {
     ($name:literal, $number:ident) => {
@@ -584,8 +598,8 @@ static VM: Directory<About> = Directory {
         huge_pages("nr_hugepages_mempolicy"),
         huge_pages("nr_overcommit_hugepages"),
         kept_text!("vm", "numa_zonelist_order", "Node", 15),
-        kept!("vm", "overcommit_memory", 0, 0..=2),
-        kept!("vm", "overcommit_ratio", 50),
+        number!("overcommit_memory", OvercommitMemory),
+        commit_limit!("overcommit_ratio", OvercommitRatio, OvercommitKbytes),
         kept!("vm", "swappiness", 60, 0..=200),
         fixed!("unprivileged_userfaultfd", 0),
         kept!("vm", "admin_reserve_kbytes", 8192),
@@ -608,7 +622,7 @@ static VM: Directory<About> = Directory {
         kept!("vm", "numa_stat", 1, 0..=1),
         kept!("vm", "oom_dump_tasks", 1),
         kept!("vm", "oom_kill_allocating_task", 0),
-        kept!("vm", "overcommit_kbytes", 0),
+        commit_limit!("overcommit_kbytes", OvercommitKbytes, OvercommitRatio),
         kept!("vm", "page-cluster", 3, 0..=31),
         kept!("vm", "page_lock_unfairness", 5),
         kept!("vm", "panic_on_oom", 0, 0..=2),
