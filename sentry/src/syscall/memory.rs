@@ -349,7 +349,7 @@ fn cachestat(
     place: UserPointer<Cachestat>,
     flags: u32,
 ) -> Result<(), Errno> {
-    let file = task.file(descriptor)?;
+    let file = task.usable_file(descriptor)?;
     let range = range.read(task)?;
     if flags != 0 {
         return Err(Errno::EINVAL);
