@@ -69,18 +69,20 @@ numbers! {
     PtyMax = 4096, 0..=INT_MAX;
     /// kernel.sched_rr_timeslice_ms: the turn of a task of SCHED_RR, in milliseconds.
     RoundRobinMs = 100, -INT_MAX..=INT_MAX;
+    /// The level of the console before syslog(2) turned it off; -1 if it has not.
+    SavedConsoleLevel = -1, -1..=INT_MAX;
     /// kernel.threads-max: how many tasks there may be.
     ThreadsMax = 65536, 1..=INT_MAX;
     /// vm.max_map_count: how many mappings an address space may have.
     MaxMapCount = 65530, 0..=INT_MAX;
-    /// vm.memfd_noexec: whether files of memfd_create(2) are executable unless asked for (0), only if asked for (1), or never (2).
-    MemfdNoexec = 0, 0..=2;
     /// vm.overcommit_memory: promises of memory are guessed at (0), always made (1), or never made beyond a limit (2).
     OvercommitMemory = 0, 0..=2;
     /// vm.overcommit_ratio: that limit as hundredths of all memory.
     OvercommitRatio = 50, -INT_MAX..=INT_MAX;
     /// vm.overcommit_kbytes: that limit, unless it is 0.
     OvercommitKbytes = 0, 0..=i64::MAX;
+    /// vm.memfd_noexec: whether files of memfd_create(2) are executable unless asked for (0), only if asked for (1), or never (2).
+    MemfdNoexec = 0, 0..=2;
 }
 
 /// The settings of a kernel.

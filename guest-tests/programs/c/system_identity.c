@@ -126,8 +126,30 @@ static void unknown_calls(void) {
   }
 }
 
+static void the_log(void) {
+  enum { READ = 2, READ_ALL = 3, READ_CLEAR = 4, CONSOLE_LEVEL = 8, SIZE_BUFFER = 10 };
+  char room[64];
+  if (syscall(SYS_syslog, READ_ALL, room, 0) < 0) {
+    CHECK_EQ(errno, EPERM);
+    return; // The log is not for this user.
+  }
+  CHECK(syscall(SYS_syslog, SIZE_BUFFER, NULL, 0) > 0);
+  for (int action = READ; action <= READ_CLEAR; action++) {
+    CHECK_ERRNO(syscall(SYS_syslog, action, NULL, 10), EINVAL);
+    CHECK_ERRNO(syscall(SYS_syslog, action, room, -1), EINVAL);
+    CHECK_ERRNO(syscall(SYS_syslog, action, (void *)-1L, 10), EFAULT);
+    CHECK_EQ(syscall(SYS_syslog, action, room, 0), 0);
+  }
+  CHECK_ERRNO(syscall(SYS_syslog, CONSOLE_LEVEL, NULL, 0), EINVAL);
+  CHECK_ERRNO(syscall(SYS_syslog, CONSOLE_LEVEL, NULL, 9), EINVAL);
+  CHECK_ERRNO(syscall(SYS_syslog, CONSOLE_LEVEL, NULL, -1), EINVAL);
+  CHECK_ERRNO(syscall(SYS_syslog, 11, NULL, 0), EINVAL);
+  CHECK_ERRNO(syscall(SYS_syslog, -1, NULL, 0), EINVAL);
+}
+
 int main(void) {
   names();
+  the_log();
   amounts();
   random_bytes();
   processors();

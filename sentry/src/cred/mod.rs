@@ -80,6 +80,8 @@ bitflags::bitflags! {
         const SETFCAP = 1 << 31;
         /// Override mandatory access control.
         const MAC_OVERRIDE = 1 << 32;
+        /// Read the kernel's log, and set what the console shows of it.
+        const SYSLOG = 1 << 34;
         /// Wake the machine.
         const WAKE_ALARM = 1 << 35;
         /// Count what others do.

@@ -58,6 +58,7 @@ mod signalfd;
 mod socket;
 mod stat;
 mod swap;
+mod syslog;
 mod system;
 mod table;
 mod time;

@@ -31,7 +31,6 @@ pub(super) const HANDLERS: &[(Sysno, Handler)] = handlers![
     arch_prctl,
     prctl,
     membarrier,
-    syslog,
     vhangup,
     reboot,
 ];
@@ -235,10 +234,10 @@ fn prctl(
         pr::PR_GET_SPECULATION_CTRL | pr::PR_SET_SPECULATION_CTRL => {
             return speculation_control(option, argument, (third, fourth, fifth));
         }
-        pr::PR_MCE_KILL_GET if [argument, third, fourth, fifth] != [0; 4] => return Err(Errno::EINVAL),
         pr::PR_SET_MM => super::set_mm::set_mm(task, argument, third, (fourth, fifth))?,
-        pr::PR_CAP_AMBIENT if fourth != 0 || fifth != 0 => return Err(Errno::EINVAL),
+        pr::PR_MCE_KILL_GET if [argument, third, fourth, fifth] != [0; 4] => return Err(Errno::EINVAL),
         pr::PR_MCE_KILL_GET => return Ok(pr::PR_MCE_KILL_DEFAULT.encode()),
+        pr::PR_CAP_AMBIENT if fourth != 0 || fifth != 0 => return Err(Errno::EINVAL),
         pr::PR_SET_TIMING if argument != 0 => return Err(Errno::EINVAL),
         pr::PR_GET_TIMING | pr::PR_SET_TIMING => return Ok(0),
         pr::PR_SET_VMA
@@ -437,8 +436,8 @@ fn capability(number: u64) -> Result<Capabilities, Errno> {
 
 fn ambient(task: &CurrentTask, operation: u64, number: u64) -> Result<usize, Errno> {
     let credentials = task.credentials();
-        pr::PR_CAP_AMBIENT_CLEAR_ALL if number != 0 => return Err(Errno::EINVAL),
     match unsigned(operation) {
+        pr::PR_CAP_AMBIENT_CLEAR_ALL if number != 0 => return Err(Errno::EINVAL),
         pr::PR_CAP_AMBIENT_CLEAR_ALL => {
             change_credentials(task, |credentials| credentials.ambient = Capabilities::empty());
         }
@@ -502,15 +501,4 @@ fn membarrier(task: &mut CurrentTask, command: u32, flags: u32, cpu: u32) -> Res
         _ => return Err(Errno::EINVAL),
     }
     Ok(0)
-}
-
-/// There is no kernel log for the guest.
-fn syslog(task: &mut CurrentTask, kind: u32) -> Result<(), Errno> {
-    if !task.credentials().has(Capabilities::SYS_ADMIN) {
-        return Err(Errno::EPERM);
-    }
-    match kind {
-        0..=10 => Ok(()),
-        _ => Err(Errno::EINVAL),
-    }
 }

@@ -60,6 +60,7 @@ const SUBJECTS: &[&[(Sysno, Handler)]] = &[
     super::allocate::HANDLERS,
     super::stat::HANDLERS,
     super::swap::HANDLERS,
+    super::syslog::HANDLERS,
     super::system::HANDLERS,
     super::time::HANDLERS,
     super::timerfd::HANDLERS,
