@@ -202,6 +202,37 @@ static void options_of_devpts(void) {
   WAIT_OK(pid);
 }
 
+// The options of the mount at the end of a path, without those of its type.
+static const char *shown_options(const char *path, char *room, size_t size) {
+  char text[16384], wanted[128], *line;
+  read_file("/proc/self/mounts", text, sizeof text);
+  snprintf(wanted, sizeof wanted, "%s tmpfs ", path);
+  CHECK((line = strstr(text, wanted)) != NULL);
+  line += strlen(wanted);
+  char *end = strstr(line, ",size=");
+  CHECK(end != NULL && end - line < (long)size);
+  snprintf(room, size, "%.*s", (int)(end - line), line);
+  return room;
+}
+
+static void flags_of_all_mounts(const char *base) {
+  enum { ST_SYNCHRONOUS_ = 16, ST_MANDLOCK_ = 64, LAZY = 1 << 25 };
+  char path[64], room[128];
+  struct statfs system;
+  snprintf(path, sizeof path, "%s/all", base);
+  OK(mkdir(path, 0755));
+  OK(mount("t", path, "tmpfs", MS_SYNCHRONOUS | MS_DIRSYNC | MS_MANDLOCK | LAZY | MS_NODEV, "size=64k"));
+  CHECK(strcmp(shown_options(path, room, sizeof room), "rw,sync,dirsync,mand,lazytime,nodev,relatime") == 0);
+  OK(statfs(path, &system));
+  CHECK_EQ(system.f_flags & (ST_SYNCHRONOUS_ | ST_MANDLOCK_), ST_SYNCHRONOUS_ | ST_MANDLOCK_);
+  OK(mount("t", path, "tmpfs", MS_REMOUNT | MS_RDONLY, "size=64k"));
+  CHECK(strcmp(shown_options(path, room, sizeof room), "ro,dirsync,relatime") == 0);
+  OK(mount("t", path, "tmpfs", MS_REMOUNT, "size=64k,sync"));
+  CHECK(strcmp(shown_options(path, room, sizeof room), "rw,sync,dirsync,relatime") == 0);
+  OK(umount(path));
+  OK(rmdir(path));
+}
+
 int main(void) {
   const char *base = enter_own_mounts();
   OK(mkdir("m", 0755));
@@ -209,5 +240,6 @@ int main(void) {
   options_of_devpts();
   connections();
   formats(base);
+  flags_of_all_mounts(base);
   return 0;
 }

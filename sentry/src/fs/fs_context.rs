@@ -8,7 +8,7 @@ use parking_lot::Mutex;
 use super::file_system_type::{FileSystemType, MountRequest, Mounter, TypeFlags};
 use super::{
     File, FileDescription, FileKind, Instance, Metadata, Mount, MountFlags, MountNamespace, OpenFlags,
-    Splicing,
+    Splicing, SuperFlags,
 };
 use crate::Errno;
 use crate::cred::{Credentials, Namespace};
@@ -28,7 +28,7 @@ struct State {
     subtype: Option<String>,
     /// What the type itself is asked for, with commas between.
     options: String,
-    is_read_only: bool,
+    flags: SuperFlags,
     phase: Phase,
     /// For the texts.
     heap_charge: HeapCharge,
@@ -49,7 +49,7 @@ impl FsContext {
     /// # Errors
     /// ENODEV: there is no such type. EINVAL: nothing is behind the dot.
     pub fn for_mount(name: &str) -> Result<Arc<Self>, Errno> {
-        let context = Self::new(FileSystemType::find(name)?, false, Phase::Creation);
+        let context = Self::new(FileSystemType::find(name)?, SuperFlags::empty(), Phase::Creation);
         match name.split_once('.') {
             Some((_, "")) => return Err(Errno::EINVAL),
             Some((_, subtype)) => context.0.lock().subtype = Some(subtype.into()),
@@ -64,12 +64,12 @@ impl FsContext {
     /// ENODEV: it is of a type that nobody can mount.
     pub fn for_reconfigure(instance: &Arc<Instance>) -> Result<Arc<Self>, Errno> {
         let kind = FileSystemType::find(instance.file_system().type_name())?;
-        Ok(Self::new(kind, instance.is_read_only(), Phase::Reconfiguration(instance.clone())))
+        Ok(Self::new(kind, instance.flags(), Phase::Reconfiguration(instance.clone())))
     }
 
-    fn new(kind: &'static FileSystemType, is_read_only: bool, phase: Phase) -> Arc<Self> {
+    fn new(kind: &'static FileSystemType, flags: SuperFlags, phase: Phase) -> Arc<Self> {
         let (source, subtype, options, heap_charge) = (None, None, String::new(), HeapCharge::default());
-        Arc::new(Self(Mutex::new(State { kind, source, subtype, options, is_read_only, phase, heap_charge })))
+        Arc::new(Self(Mutex::new(State { kind, source, subtype, options, flags, phase, heap_charge })))
     }
 
     /// Opens it as fsopen(2) does.
@@ -78,9 +78,9 @@ impl FsContext {
     }
 
     /// Takes the source and the options of mount(2) all at once. They are checked when the instance is made.
-    pub fn set_all(&self, source: Option<String>, options: &str, is_read_only: bool) {
+    pub fn set_all(&self, source: Option<String>, options: &str, flags: SuperFlags) {
         let mut state = self.0.lock();
-        (state.options, state.is_read_only) = split_options(options, is_read_only);
+        (state.options, state.flags) = split_options(options, flags);
         state.source = source;
     }
 
@@ -97,7 +97,7 @@ impl FsContext {
         match (key, value) {
             // Whatever value comes with them.
             (key, _) if is_common_option(key) => {
-                state.is_read_only = access_after(key).unwrap_or(state.is_read_only);
+                state.flags = flags_after(key, state.flags);
             }
             ("source", Some(source)) if state.source.is_none() => state.source = Some(source),
             ("source", _) => return Err(Errno::EINVAL),
@@ -125,12 +125,14 @@ impl FsContext {
             source: state.source.as_deref(),
             subtype: state.subtype.as_deref(),
             options: &state.options,
-            is_read_only: state.is_read_only,
+            is_read_only: state.flags.contains(SuperFlags::RDONLY),
         };
         let instance = state.kind.instance(mounter, &request)?;
         // Whether all mounts of it are read-only, or just this one, makes a difference to a new instance only.
         if state.kind.is_new_each_time() {
-            instance.set_read_only(state.is_read_only || instance.file_system().is_never_writable())?;
+            let is_read_only = state.flags.contains(SuperFlags::RDONLY);
+            instance.set_read_only(is_read_only || instance.file_system().is_never_writable())?;
+            instance.remember_flags(state.flags);
         } else if is_exclusive {
             return Err(Errno::EBUSY);
         }
@@ -148,7 +150,7 @@ impl FsContext {
         let instance = instance.clone();
         instance.check_may_reconfigure(credentials)?;
         let options = std::mem::take(&mut state.options);
-        instance.reconfigure(&options, state.is_read_only, || Ok(()))
+        instance.reconfigure(&options, state.flags, || Ok(()))
     }
 
     /// A mount of the instance that was made, which can be attached in `namespace` (fsmount(2)). There is one: from then on
@@ -230,30 +232,37 @@ impl File for FsContext {
     }
 }
 
-/// Whether every file system knows an option: they are flags of its superblock, of which none but the access has an effect.
+/// Whether every file system knows an option: they are flags of its superblock.
 fn is_common_option(name: &str) -> bool {
     matches!(name, "ro" | "rw" | "sync" | "async" | "dirsync" | "lazytime" | "nolazytime" | "mand" | "nomand")
 }
 
-/// Whether it is read-only after a common option, if that says so.
-fn access_after(name: &str) -> Option<bool> {
+/// The flags after a common option.
+fn flags_after(name: &str, flags: SuperFlags) -> SuperFlags {
     match name {
-        "ro" => Some(true),
-        "rw" => Some(false),
-        _ => None,
+        "ro" => flags | SuperFlags::RDONLY,
+        "rw" => flags - SuperFlags::RDONLY,
+        "sync" => flags | SuperFlags::SYNCHRONOUS,
+        "async" => flags - SuperFlags::SYNCHRONOUS,
+        "dirsync" => flags | SuperFlags::DIRSYNC,
+        "lazytime" => flags | SuperFlags::LAZYTIME,
+        "nolazytime" => flags - SuperFlags::LAZYTIME,
+        "mand" => flags | SuperFlags::MANDLOCK,
+        "nomand" => flags - SuperFlags::MANDLOCK,
+        _ => flags,
     }
 }
 
-/// The options that the file system itself is asked for, without the common ones; and whether it is read-only after those.
-pub(super) fn split_options(options: &str, mut is_read_only: bool) -> (String, bool) {
+/// The options that the file system itself is asked for, without the common ones; and the flags after those.
+pub(super) fn split_options(options: &str, mut flags: SuperFlags) -> (String, SuperFlags) {
     let mut own = Vec::new();
     for option in options.split(',') {
         let name = option.split_once('=').map_or(option, |(name, _)| name);
         if is_common_option(name) {
-            is_read_only = access_after(name).unwrap_or(is_read_only);
+            flags = flags_after(name, flags);
         } else {
             own.push(option);
         }
     }
-    (own.join(","), is_read_only)
+    (own.join(","), flags)
 }

@@ -103,7 +103,7 @@ pub use long_text::LongText;
 pub use metadata::{AttributeChanges, DeviceNumber, FileKind, Metadata, TimeChange, Timestamp};
 pub use mount::{
     DetachedTree, FileSystem, FileSystemInfo, Instance, Mount, MountFlags, MountNamespace, MountTable,
-    Propagation, Settings,
+    Propagation, Settings, SuperFlags,
 };
 pub use network::{LinkRelations, Network, NetworkTable};
 pub use open_files::OpenFiles;

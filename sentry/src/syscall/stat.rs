@@ -13,7 +13,7 @@ use crate::abi::{Stat, Statfs, Statx, StatxTimestamp, Ustat};
 use crate::cred::{Capabilities, Credentials, SecureBits};
 use crate::fs::Fd;
 use crate::fs::{
-    Access, DeviceNumber, FileKind, FileSystemType, Metadata, MountFlags, Path, Timestamp,
+    Access, DeviceNumber, FileKind, FileSystemType, Metadata, MountFlags, Path, SuperFlags, Timestamp,
     check_viewer_access,
 };
 use crate::task::CurrentTask;
@@ -173,9 +173,10 @@ fn write_statfs(task: &CurrentTask, place: &Path, address: UserPointer<Statfs>) 
     let file_system = place.mount.file_system();
     let info = file_system.info();
     let mut flags = place.mount.flags();
-    if place.mount.instance().is_read_only() {
-        flags |= MountFlags::RDONLY;
-    }
+    let of_all = place.mount.instance().flags();
+    flags.set(MountFlags::RDONLY, flags.contains(MountFlags::RDONLY) || of_all.contains(SuperFlags::RDONLY));
+    // They have the same values as flags of statfs(2).
+    let of_all = (of_all & (SuperFlags::SYNCHRONOUS | SuperFlags::MANDLOCK)).bits();
     let statfs = Statfs {
         f_type: info.magic.cast_signed(),
         f_bsize: info.block_size_bytes.cast_signed(),
@@ -187,7 +188,7 @@ fn write_statfs(task: &CurrentTask, place: &Path, address: UserPointer<Statfs>) 
         f_ffree: info.free_inodes.cast_signed(),
         f_fsid: [file_system.device().as_u64() as i32, 0],
         f_namelen: u64_from(crate::fs::path::MAX_NAME_LEN).cast_signed(),
-        f_flags: ST_VALID | st_flags(flags),
+        f_flags: ST_VALID | i64::from(of_all) | st_flags(flags),
         ..Statfs::default()
     };
     address.write(task, &statfs)

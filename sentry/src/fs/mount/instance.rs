@@ -1,7 +1,9 @@
 //! Instances of file systems, which mounts show.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
+
+use linux_raw_sys::general as uapi;
 
 use super::FileSystem;
 use crate::Errno;
@@ -14,12 +16,45 @@ use crate::heap::HeapCharge;
 /// What one that somebody has mounted takes, with its file system and what that was asked for.
 const INSTANCE_BYTES: usize = 2048;
 
+bitflags::bitflags! {
+    /// What holds for all mounts of an instance, as mount(2) has it (`MS_*`). All but the first are only remembered and shown:
+    /// what is written is there at once, and locks are never mandatory.
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+    pub struct SuperFlags: u32 {
+        /// Nothing may be changed.
+        const RDONLY = uapi::MS_RDONLY;
+        /// Writes reach the device at once.
+        const SYNCHRONOUS = uapi::MS_SYNCHRONOUS;
+        /// Locks may be mandatory.
+        const MANDLOCK = uapi::MS_MANDLOCK;
+        /// Changes of directories reach the device at once.
+        const DIRSYNC = uapi::MS_DIRSYNC;
+        /// Times reach the device late.
+        const LAZYTIME = uapi::MS_LAZYTIME;
+    }
+}
+
+impl SuperFlags {
+    /// How /proc/mounts shows those beside the access, in its order.
+    pub fn text(self) -> String {
+        let shown = [
+            (Self::SYNCHRONOUS, ",sync"),
+            (Self::DIRSYNC, ",dirsync"),
+            (Self::MANDLOCK, ",mand"),
+            (Self::LAZYTIME, ",lazytime"),
+        ];
+        shown.into_iter().filter(|(flag, _)| self.contains(*flag)).map(|(_, text)| text).collect()
+    }
+}
+
 /// One instance of a file system (Linux's superblock), which may be mounted many times.
 pub struct Instance {
     pub(super) file_system: Arc<dyn FileSystem>,
     pub(super) root: Arc<Dentry>,
     owner: Option<Arc<UserNamespace>>,
     is_read_only: AtomicBool,
+    /// All of [`SuperFlags`] but RDONLY.
+    flags: AtomicU32,
     /// Those who may write through any mount of it.
     pub(super) writers: AtomicUsize,
     locks: LockTable,
@@ -41,7 +76,8 @@ impl Instance {
         let (is_read_only, writers) = (AtomicBool::new(false), AtomicUsize::new(0));
         let locks = LockTable::default();
         let _heap_charge = owner.as_ref().map(|_| HeapCharge::forced(INSTANCE_BYTES));
-        Arc::new(Self { file_system, root, owner, is_read_only, writers, locks, _heap_charge })
+        let flags = AtomicU32::new(0);
+        Arc::new(Self { file_system, root, owner, is_read_only, flags, writers, locks, _heap_charge })
     }
 
     /// What is mounted.
@@ -70,6 +106,18 @@ impl Instance {
         self.is_read_only.load(Ordering::SeqCst)
     }
 
+    /// What holds for all mounts of it.
+    pub fn flags(&self) -> SuperFlags {
+        let mut flags = SuperFlags::from_bits_truncate(self.flags.load(Ordering::Relaxed));
+        flags.set(SuperFlags::RDONLY, self.is_read_only());
+        flags
+    }
+
+    /// Says what holds for all mounts of it, but for the access.
+    pub(in crate::fs) fn remember_flags(&self, flags: SuperFlags) {
+        self.flags.store((flags - SuperFlags::RDONLY).bits(), Ordering::Relaxed);
+    }
+
     /// Says whether something may be changed.
     ///
     /// # Errors
@@ -93,25 +141,30 @@ impl Instance {
         if may { Ok(()) } else { Err(Errno::EPERM) }
     }
 
-    /// Changes its options, and then what `and_then` changes: everything or nothing. Unless the options say so, nothing may be
-    /// changed through any mount from then on if `is_read_only`.
+    /// Changes its options, and then what `and_then` changes: everything or nothing. `flags` hold
+    /// from then on unless the options say otherwise, but for DIRSYNC, which stays as it is.
     ///
     /// # Errors
     /// EBUSY: nothing shall be changed, but somebody writes. Those of [`FileSystem::reconfigure`] and of `and_then`.
     pub fn reconfigure(
         &self,
         options: &str,
-        is_read_only: bool,
+        flags: SuperFlags,
         and_then: impl FnOnce() -> Result<(), Errno>,
     ) -> Result<(), Errno> {
-        let (options, is_read_only) = split_options(options, is_read_only);
+        let (options, flags) = split_options(options, flags);
+        let is_read_only = flags.contains(SuperFlags::RDONLY);
         if !is_read_only && self.file_system.is_never_writable() {
             return Err(Errno::EROFS);
         }
         let was_read_only = self.is_read_only();
         self.set_read_only(is_read_only)?;
         match self.file_system.reconfigure(&options).and_then(|()| and_then()) {
-            Ok(()) => Ok(()),
+            Ok(()) => {
+                let kept = self.flags() & SuperFlags::DIRSYNC;
+                self.remember_flags((flags - SuperFlags::DIRSYNC) | kept);
+                Ok(())
+            }
             Err(error) => {
                 self.set_read_only(was_read_only)?;
                 Err(error)

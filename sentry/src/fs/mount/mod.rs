@@ -44,7 +44,7 @@ use crate::Errno;
 use crate::cred::UserNamespace;
 use crate::heap::HeapCharge;
 pub use detached::DetachedTree;
-pub use instance::Instance;
+pub use instance::{Instance, SuperFlags};
 pub use namespace::MountNamespace;
 use namespace::NamespaceCore;
 use propagation::PeerGroup;

@@ -14,7 +14,7 @@ use super::scope::{Scope, check_flags};
 use crate::Errno;
 use crate::cred::{Capabilities, Namespace};
 use crate::fs::landlock::check_topology;
-use crate::fs::{Fd, FsContext, MountFlags, Path, Propagation, Settings};
+use crate::fs::{Fd, FsContext, MountFlags, Path, Propagation, Settings, SuperFlags};
 use crate::task::CurrentTask;
 
 pub(super) use statmount::unique_id;
@@ -113,10 +113,9 @@ fn mount(
         namespace.move_mount(&source, place)?;
     } else {
         let context = FsContext::for_mount(&kind.ok_or(Errno::EINVAL)?)?;
-        let flags = mount_flags(flags);
-        context.set_all(source_text, &options()?, flags.contains(MountFlags::RDONLY));
+        context.set_all(source_text, &options()?, SuperFlags::from_bits_truncate(flags));
         context.create(task, false)?;
-        namespace.attach(&context.mount(namespace, flags)?, place)?;
+        namespace.attach(&context.mount(namespace, mount_flags(flags))?, place)?;
     }
     Ok(())
 }
@@ -153,7 +152,7 @@ fn remount(
         }
         mount.instance().check_may_reconfigure(&task.credentials())?;
         let change = || namespace.change_settings(place, Settings::flags(new), false);
-        return mount.instance().reconfigure(&options()?, new.contains(MountFlags::RDONLY), change);
+        return mount.instance().reconfigure(&options()?, SuperFlags::from_bits_truncate(flags), change);
     }
     namespace.change_settings(place, Settings::flags(new), false)
 }

@@ -9,7 +9,7 @@ use super::descriptors::attributes_of;
 use crate::Errno;
 use crate::abi::{MntIdReq, Statmount};
 use crate::cred::{Capabilities, Namespace};
-use crate::fs::{FsView, Mount, MountNamespace, Viewer};
+use crate::fs::{FsView, Mount, MountNamespace, SuperFlags, Viewer};
 use crate::platform::{PAGE_SIZE, VirtualAddress};
 use crate::syscall::arguments::UserPointer;
 use crate::syscall::scope::Scope;
@@ -200,8 +200,7 @@ impl Answer<'_> {
             let device = file_system.device();
             (self.fixed.sb_dev_major, self.fixed.sb_dev_minor) = (device.major, device.minor);
             self.fixed.sb_magic = file_system.info().magic;
-            let is_read_only = mount.instance().is_read_only();
-            self.fixed.sb_flags = if is_read_only { uapi::MS_RDONLY } else { 0 };
+            self.fixed.sb_flags = (mount.instance().flags() - SuperFlags::MANDLOCK).bits();
             self.fixed.mask |= SB_BASIC;
         }
         if mask & MNT_BASIC != 0 {

@@ -121,8 +121,9 @@ fn mount_line(text: &mut Vec<u8>, _: &Look, mount: &Arc<Mount>, place: &[u8]) {
     let file_system = mount.file_system();
     let access = access(mount.check_writable().is_err());
     let (restrictions, options) = (restrictions(mount), file_system.options());
+    let of_all = mount.instance().flags().text();
     text.extend_from_slice(
-        format!(" {} {access}{restrictions}{options} 0 0\n", full_type(&**file_system)).as_bytes(),
+        format!(" {} {access}{of_all}{restrictions}{options} 0 0\n", full_type(&**file_system)).as_bytes(),
     );
 }
 
@@ -142,8 +143,8 @@ fn mountinfo_line(text: &mut Vec<u8>, Look { view, viewer }: &Look, mount: &Arc<
     let middle = format!(" {own_access}{}{propagation} - {kind} ", restrictions(mount));
     text.extend_from_slice(middle.as_bytes());
     escape(text, mount.source().as_bytes());
-    let access = access(mount.instance().is_read_only());
-    text.extend_from_slice(format!(" {access}{}\n", file_system.options()).as_bytes());
+    let (access, of_all) = (access(mount.instance().is_read_only()), mount.instance().flags().text());
+    text.extend_from_slice(format!(" {access}{of_all}{}\n", file_system.options()).as_bytes());
 }
 
 fn mountstats_line(text: &mut Vec<u8>, _: &Look, mount: &Arc<Mount>, place: &[u8]) {
