@@ -300,6 +300,28 @@ static void slaves_of_before_a_hang_up_are_dead(void) {
   OK(close(master));
 }
 
+static void a_hang_up_makes_a_line_anew(void) {
+  if (geteuid() != 0) return;
+  open_pair();
+  struct termios2 before, changed, after;
+  OK(ioctl(slave, TCGETS2, &before));
+  changed = before;
+  changed.c_lflag &= ~(ICANON | ECHO);
+  changed.c_oflag = 0;
+  OK(ioctl(slave, TCSETS2, &changed));
+  CHECK_EQ(OK(write(master, "lost", 4)), 4);
+  struct pollfd polled = {.fd = slave, .events = POLLIN};
+  CHECK_EQ(OK(poll(&polled, 1, -1)), 1);
+  OK(ioctl(slave, TIOCVHANGUP));
+  int again = OK(open_slave()), waiting;
+  OK(ioctl(again, TCGETS2, &after));
+  CHECK(memcmp(&before, &after, sizeof before) == 0);
+  OK(ioctl(again, FIONREAD, &waiting));
+  CHECK_EQ(waiting, 0);
+  OK(close(again));
+  close_pair();
+}
+
 static volatile sig_atomic_t hang_ups;
 
 static void count_hang_up(int signal UNUSED) { hang_ups++; }
@@ -335,6 +357,7 @@ int main(void) {
   packet_mode_tells_the_master_what_happened();
   a_typed_byte_is_read();
   slaves_of_before_a_hang_up_are_dead();
+  a_hang_up_makes_a_line_anew();
   vhangup_takes_the_session_s_terminal();
   return 0;
 }

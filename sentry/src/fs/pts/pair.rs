@@ -155,11 +155,18 @@ impl Pair {
         Arc::new(Slave::new(self.clone(), state.hang_ups, is_readable))
     }
 
-    /// Hangs the line up: its session is without a terminal, and slaves that are open are dead.
+    /// Hangs the line up: its session is without a terminal, slaves that are open are dead, what was typed is lost, and the
+    /// settings are those of a new line.
     pub(super) fn hang_up(&self) {
-        self.state.lock().hang_ups += 1;
+        {
+            let mut state = self.state.lock();
+            state.hang_ups += 1;
+            state.discipline.flush_input();
+            state.discipline.set_termios(Discipline::default().termios());
+        }
         self.job_control.hang_up();
         self.slave_queue.notify(Events::all());
+        self.announce();
     }
 
     /// The attributes of the slave's node.
