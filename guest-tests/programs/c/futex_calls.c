@@ -6,6 +6,7 @@
 #define REQUEUE 456
 #define U32 2
 #define PRIVATE 128
+#define WAIT_ON_ALL 449
 #define ANY 0xffffffffUL
 
 struct waitv { uint64_t value, address; uint32_t flags, reserved; };
@@ -42,6 +43,10 @@ static void wrong_arguments_are_refused(void) {
   CHECK_ERRNO(syscall(REQUEUE, NULL, 0, 1, 1), EINVAL);
   CHECK_ERRNO(syscall(REQUEUE, wild, 0, 1, 1), EFAULT);
   CHECK_ERRNO(syscall(REQUEUE, pair, 0, -1, 1), EINVAL);
+  CHECK_ERRNO(syscall(WAIT_ON_ALL, NULL, 1, 0, NULL, CLOCK_MONOTONIC), EINVAL);
+  CHECK_ERRNO(syscall(WAIT_ON_ALL, wild, 1, 0, NULL, CLOCK_MONOTONIC), EFAULT);
+  CHECK_ERRNO(syscall(WAIT_ON_ALL, pair, 0, 0, NULL, CLOCK_MONOTONIC), EINVAL);
+  CHECK_ERRNO(syscall(WAIT_ON_ALL, pair, 129, 0, NULL, CLOCK_MONOTONIC), EINVAL);
   pair[0].value = 1;
   CHECK_ERRNO(syscall(REQUEUE, pair, 0, 1, 1), EAGAIN);
   pair[0].value = 0;

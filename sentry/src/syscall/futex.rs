@@ -369,7 +369,7 @@ fn futex_waitv(
     timeout: UserPointer<Timespec>,
     clock: u32,
 ) -> Result<usize, Errno> {
-    if flags != 0 || count == 0 || count > uapi::FUTEX_WAITV_MAX {
+    if flags != 0 || count == 0 || count > uapi::FUTEX_WAITV_MAX || waiters.is_null() {
         return Err(Errno::EINVAL);
     }
     let deadline = read_deadline_of(task, timeout, clock)?;
