@@ -64,6 +64,9 @@ static void members(void) {
   CHECK_ERRNO(join(one, IP_ADD_MEMBERSHIP, "224.0.4.1", "127.0.0.1"), ENOBUFS);
   int tcp = OK(socket(AF_INET, SOCK_STREAM, 0));
   CHECK_ERRNO(join(tcp, IP_ADD_MEMBERSHIP, "224.0.4.1", "127.0.0.1"), EPROTO);
+  // The newer options mind no connections.
+  OK(source(tcp, IP_ADD_SOURCE_MEMBERSHIP, "224.0.4.1", "127.0.0.1"));
+  CHECK_ERRNO(source(tcp, IP_BLOCK_SOURCE, "224.0.4.2", "127.0.0.1"), EINVAL);
   OK(close(tcp));
   OK(close(one));
   OK(close(sender));
@@ -96,6 +99,10 @@ static void sources(void) {
   CHECK(!hears(sender, one, group));
   OK(source(one, IP_UNBLOCK_SOURCE, group, "127.0.0.1"));
   CHECK(hears(sender, one, group));
+  // Once sources were named the mode stays, though none is left.
+  CHECK_ERRNO(source(one, IP_ADD_SOURCE_MEMBERSHIP, group, "127.0.0.1"), EINVAL);
+  CHECK_ERRNO(source(one, IP_DROP_SOURCE_MEMBERSHIP, group, "127.0.0.1"), EINVAL);
+  CHECK_ERRNO(source(one, IP_UNBLOCK_SOURCE, group, "127.0.0.1"), EADDRNOTAVAIL);
   OK(close(one));
   OK(close(sender));
 }
@@ -121,6 +128,14 @@ static void any_family(void) {
   CHECK_ERRNO(setsockopt(six, SOL_IPV6, IPV6_JOIN_GROUP, &six_request, sizeof six_request), EADDRINUSE);
   OK(setsockopt(six, SOL_IPV6, IPV6_LEAVE_GROUP, &six_request, sizeof six_request));
   CHECK_ERRNO(setsockopt(six, SOL_IPV6, IPV6_LEAVE_GROUP, &six_request, sizeof six_request), EADDRNOTAVAIL);
+  // A filter of IPv6 is found by the number of its link alone.
+  OK(setsockopt(six, SOL_IPV6, IPV6_JOIN_GROUP, &six_request, sizeof six_request));
+  struct group_filter filter = {.gf_interface = 1, .gf_fmode = MCAST_EXCLUDE, .gf_numsrc = 0};
+  *(struct sockaddr_in6 *)&filter.gf_group = at("ff02::1234", 0).v6;
+  OK(setsockopt(six, SOL_IPV6, MCAST_MSFILTER, &filter, GROUP_FILTER_SIZE(0)));
+  socklen_t length = GROUP_FILTER_SIZE(0);
+  OK(getsockopt(six, SOL_IPV6, MCAST_MSFILTER, &filter, &length));
+  CHECK_ERRNO(getsockopt(six, SOL_IPV6, MCAST_MSFILTER, &filter, &(socklen_t){GROUP_FILTER_SIZE(0) - 1}), EINVAL);
   six_request.ipv6mr_interface = 4711;
   CHECK_ERRNO(setsockopt(six, SOL_IPV6, IPV6_JOIN_GROUP, &six_request, sizeof six_request), ENODEV);
   OK(close(six));

@@ -202,7 +202,12 @@ pub(super) fn decode_question(
         let [group, interface] = [word(asked, 0)?, word(asked, 4)?].map(u32::to_ne_bytes);
         return Ok((Ipv4Addr::from(group).into(), Interface::of_address(interface)));
     }
-    let group = address(version, asked, GROUP_OFFSET)?.ok_or(Errno::EADDRNOTAVAIL)?;
+    let is_whole = version == Version::V4 || asked.len() >= FILTER_SOURCES_OFFSET;
+    if !is_whole {
+        return Err(Errno::EINVAL);
+    }
+    let stranger = if version == Version::V4 { Errno::EINVAL } else { Errno::EADDRNOTAVAIL };
+    let group = address(version, asked, GROUP_OFFSET)?.ok_or(stranger)?;
     Ok((group, Interface::of_index(word(asked, 0)?)))
 }
 

@@ -41,6 +41,8 @@ struct Membership {
     device: u32,
     mode: FilterMode,
     sources: Vec<IpAddr>,
+    /// Whether sources were named, be there some left or not: then the mode stays.
+    has_named: bool,
 }
 
 /// The groups of a socket.
@@ -68,6 +70,7 @@ impl Membership {
             return Err(Errno::EADDRNOTAVAIL);
         }
         self.sources.push(source);
+        self.has_named = true;
         Ok(())
     }
 }
@@ -102,7 +105,7 @@ impl Memberships {
             _ => {}
         }
         self.charge(1, 0)?;
-        self.all.push(Membership { group, device, mode, sources: Vec::new() });
+        self.all.push(Membership { group, device, mode, sources: Vec::new(), has_named: false });
         Ok(())
     }
 
@@ -129,7 +132,7 @@ impl Memberships {
     ) -> Result<bool, Errno> {
         self.charge(0, usize::from(adds))?;
         let own = self.find(group, device).ok_or(Errno::EINVAL)?;
-        if own.mode != mode && !own.sources.is_empty() {
+        if own.mode != mode && own.has_named {
             return Err(Errno::EINVAL);
         }
         own.mode = mode;
@@ -159,6 +162,7 @@ impl Memberships {
         if sources.len() > own.max_sources() {
             return Err(Errno::ENOBUFS);
         }
+        own.has_named = !sources.is_empty();
         (own.mode, own.sources) = (mode, sources);
         Ok(())
     }

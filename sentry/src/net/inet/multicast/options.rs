@@ -16,26 +16,25 @@ impl InetSocket {
     /// Does what an option about groups asks for; `None` if it is none.
     ///
     /// # Errors
-    /// EPROTO for a socket of connections, and those of the option.
+    /// EPROTO for the oldest options of a socket of connections, and those of the option.
     pub(in crate::net::inet) fn set_multicast(
         &self,
         level: u32,
         option: u32,
         value: &[u8],
     ) -> Option<Result<(), Errno>> {
-        const OLDEST: [u32; 2] = [uapi::IP_ADD_MEMBERSHIP, uapi::IP_DROP_MEMBERSHIP];
-        let is_stream = self.common.kind() == SocketKind::Stream;
-        let decoded = match level {
-            uapi::SOL_IP => decode_v4(option, value),
-            _ => decode_v6(option, value),
+        const OLDEST_V4: [u32; 2] = [uapi::IP_ADD_MEMBERSHIP, uapi::IP_DROP_MEMBERSHIP];
+        const OLDEST_V6: [u32; 2] = [uapi::IPV6_ADD_MEMBERSHIP, uapi::IPV6_DROP_MEMBERSHIP];
+        let (decoded, oldest) = match level {
+            uapi::SOL_IP => (decode_v4(option, value), OLDEST_V4),
+            _ => (decode_v6(option, value), OLDEST_V6),
         };
+        let is_refused = self.common.kind() == SocketKind::Stream && oldest.contains(&option);
         match decoded {
             Ok(None) => None,
-            // The oldest options are refused before their values are looked at.
-            Err(_) if is_stream && level == uapi::SOL_IP && OLDEST.contains(&option) => {
-                Some(Err(Errno::EPROTO))
-            }
-            Ok(_) if is_stream => Some(Err(Errno::EPROTO)),
+            // Before the value is looked at, if that is of IPv4.
+            Err(_) if is_refused && level == uapi::SOL_IP => Some(Err(Errno::EPROTO)),
+            Ok(_) if is_refused => Some(Err(Errno::EPROTO)),
             Ok(Some(request)) => Some(self.serve_multicast(request)),
             Err(error) => Some(Err(error)),
         }
@@ -54,6 +53,9 @@ impl InetSocket {
         let version = if level == uapi::SOL_IP { Version::V4 } else { Version::V6 };
         let (group, interface) = decode_question(version, option, asked)?;
         let device = self.group_device(group, interface)?;
+        if !is_named_as_joined(group, interface) {
+            return Err(Errno::EADDRNOTAVAIL);
+        }
         let (mode, sources) = self.memberships.lock().filter(group, device)?;
         encode_filter(version, option, asked, (mode, &sources))
     }
@@ -81,6 +83,9 @@ impl InetSocket {
             }
             Request::Filter { group, interface, mode, sources } => {
                 let device = self.group_device(group, interface)?;
+                if !is_named_as_joined(group, interface) {
+                    return Err(Errno::EINVAL);
+                }
                 self.memberships.lock().set_filter((group, device), mode, sources)
             }
         }
@@ -153,6 +158,11 @@ impl InetSocket {
         self.sockets().groups().leave(device, group);
         Ok(())
     }
+}
+
+/// Whether the link of a group of IPv6 is named as filters want it: no other name will do than the index.
+fn is_named_as_joined(group: IpAddr, interface: Interface) -> bool {
+    group.is_ipv4() || interface != Interface::Any
 }
 
 impl Drop for InetSocket {
