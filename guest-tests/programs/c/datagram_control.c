@@ -319,6 +319,92 @@ static void errors_arrivals(void) {
   OK(close(one));
 }
 
+// Where an error has come to, of a socket of IPv6 in the order of its options; what is said of IPv4 only who asked for that hears.
+static void errors_ways(void) {
+  int one = make("127.0.0.1"), nobody = make("127.0.0.1");
+  struct address where = own_name(nobody);
+  OK(close(nobody));
+  OK(set_option(one, SOL_IP, IP_RECVERR, 1));
+  OK(set_option(one, SOL_IP, IP_PKTINFO, 1));
+  OK(set_option(one, SOL_IP, IP_RECVORIGDSTADDR, 1));
+  OK(sendto(one, "hello", 5, 0, &where.any, where.length));
+  await_events(one, POLLERR);
+  struct message *got = receive(one, MSG_ERRQUEUE);
+  struct in_pktinfo *info = control_of(got, SOL_IP, IP_PKTINFO);
+  CHECK(info != NULL && info->ipi_ifindex == 1 && info->ipi_spec_dst.s_addr == 0);
+  CHECK_EQ(ntohl(info->ipi_addr.s_addr), INADDR_LOOPBACK);
+  struct sockaddr_in *target = control_of(got, SOL_IP, IP_ORIGDSTADDR);
+  CHECK(target != NULL && memcmp(&target->sin_port, "ll", 2) == 0);
+  OK(sendto(one, "hel", 3, 0, &where.any, where.length));
+  await_events(one, POLLERR);
+  CHECK(control_of(receive(one, MSG_ERRQUEUE), SOL_IP, IP_ORIGDSTADDR) == NULL);
+  OK(close(one));
+
+  int six = make("::1");
+  struct address six_where = own_name(six);
+  six_where.v6.sin6_port = where.v4.sin_port;
+  int told[] = {IPV6_RECVERR, IPV6_RECVPKTINFO, IPV6_RECVHOPLIMIT, IPV6_RECVTCLASS, IPV6_2292PKTINFO};
+  int kinds[] = {IPV6_PKTINFO, IPV6_HOPLIMIT, IPV6_TCLASS, IPV6_2292PKTINFO, IPV6_RECVERR};
+  for (size_t i = 0; i < COUNT(told); i++) OK(set_option(six, SOL_IPV6, told[i], 1));
+  OK(sendto(six, "hello", 5, 0, &six_where.any, six_where.length));
+  await_events(six, POLLERR);
+  got = receive(six, MSG_ERRQUEUE);
+  size_t count = 0;
+  for (struct cmsghdr *each = CMSG_FIRSTHDR(&got->header); each != NULL; each = CMSG_NXTHDR(&got->header, each))
+    CHECK_EQ(each->cmsg_type, count < COUNT(kinds) ? kinds[count++] : -1);
+  CHECK_EQ(count, COUNT(kinds));
+  OK(close(six));
+
+  int any = make("::");
+  struct address mapped = at("::ffff:127.0.0.1", port_of(where));
+  OK(set_option(any, SOL_IPV6, IPV6_RECVERR, 1));
+  OK(sendto(any, "x", 1, 0, &mapped.any, mapped.length));
+  CHECK_EQ(events_of(any, 50) & POLLERR, 0);
+  OK(set_option(any, SOL_IP, IP_RECVERR, 1));
+  OK(sendto(any, "x", 1, 0, &mapped.any, mapped.length));
+  await_events(any, POLLERR);
+  CHECK(control_of(receive(any, MSG_ERRQUEUE), SOL_IPV6, IPV6_RECVERR) != NULL);
+  OK(close(any));
+}
+
+static void set_setting(const char *name, const char *value) {
+  char path[128];
+  snprintf(path, sizeof path, "/proc/sys/net/%s", name);
+  int file = OK(open(path, O_WRONLY));
+  CHECK_EQ(write(file, value, strlen(value)), strlen(value));
+  OK(close(file));
+}
+
+// The time to live of what nobody gave one, an error's as well: the namespace's, of IPv6 that of the link.
+static void usual_ttl(void) {
+  pid_t child;
+  IN_CHILD(child) {
+    OK(unshare(CLONE_NEWNET));
+    CHECK_EQ(system("ip link set lo up"), 0);
+    set_setting("ipv4/ip_default_ttl", "33");
+    set_setting("ipv6/conf/lo/hop_limit", "44");
+    set_setting("ipv6/conf/all/hop_limit", "45");
+    for (int is_v6 = 0; is_v6 < 2; is_v6++) {
+      int level = is_v6 ? SOL_IPV6 : SOL_IP, kind = is_v6 ? IPV6_HOPLIMIT : IP_TTL;
+      int one = make(is_v6 ? "::1" : "127.0.0.1");
+      CHECK_EQ(option_of(one, level, is_v6 ? IPV6_UNICAST_HOPS : IP_TTL), is_v6 ? 45 : 33);
+      OK(set_option(one, level, is_v6 ? IPV6_RECVERR : IP_RECVERR, 1));
+      OK(set_option(one, level, is_v6 ? IPV6_RECVHOPLIMIT : IP_RECVTTL, 1));
+      struct address where = own_name(one);
+      OK(sendto(one, "x", 1, 0, &where.any, where.length));
+      int *ttl = control_of(receive(one, 0), level, kind);
+      CHECK(ttl != NULL && *ttl == (is_v6 ? 44 : 33));
+      where.v4.sin_port = htons(1);
+      OK(sendto(one, "x", 1, 0, &where.any, where.length));
+      await_events(one, POLLERR);
+      ttl = control_of(receive(one, MSG_ERRQUEUE), level, kind);
+      CHECK(ttl != NULL && *ttl == (is_v6 ? 44 : 33));
+      OK(close(one));
+    }
+  }
+  WAIT_OK(child);
+}
+
 // The sends of MSG_ZEROCOPY that are done, told as one: they were copied.
 static void expect_copies(int socket, int is_v6, unsigned first, unsigned last) {
   CHECK_EQ(await_events(socket, 0), POLLERR);
@@ -368,6 +454,8 @@ static void zero_copies(const char *where) {
 
 int main(void) {
   errors_arrivals();
+  errors_ways();
+  usual_ttl();
   zero_copies("127.0.0.1");
   zero_copies("::1");
   told_of_v4();

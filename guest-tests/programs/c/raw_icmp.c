@@ -127,8 +127,36 @@ static void who_may(void) {
   WAIT_OK(pid);
 }
 
+// An echo whose sum is wrong is seen, and not answered.
+static void unsummed(void) {
+  int one = make(AF_INET, IPPROTO_ICMP);
+  struct icmphdr echo = {.type = ICMP_ECHO, .un.echo.id = htons(IDENTIFIER), .un.echo.sequence = htons(77)};
+  struct address target = at("127.0.0.1", 0);
+  CHECK_EQ(sendto(one, &echo, sizeof echo, 0, &target.any, target.length), sizeof echo);
+  send_echo(one, "127.0.0.1", 78);
+  for (;;) {
+    struct {
+      struct iphdr ip;
+      struct icmphdr header;
+      char rest[1500];
+    } packet;
+    await_events(one, POLLIN);
+    OK(recv(one, &packet, sizeof packet, 0));
+    if (packet.header.type != ICMP_ECHOREPLY || packet.header.un.echo.id != htons(IDENTIFIER)) continue;
+    CHECK_EQ(ntohs(packet.header.un.echo.sequence), 78);
+    break;
+  }
+  // Who hears of what routers look at is entered once, and taken out once.
+  CHECK_ERRNO(set_option(one, SOL_IP, IP_ROUTER_ALERT, 0), ENOBUFS);
+  OK(set_option(one, SOL_IP, IP_ROUTER_ALERT, 1));
+  CHECK_ERRNO(set_option(one, SOL_IP, IP_ROUTER_ALERT, 1), EADDRINUSE);
+  OK(set_option(one, SOL_IP, IP_ROUTER_ALERT, 0));
+  OK(close(one));
+}
+
 int main(void) {
   echo_v4();
+  unsummed();
   filtered();
   echo_v6();
   too_long();

@@ -23,6 +23,8 @@ counters! {
     IpSent = "Ip" "OutRequests",
     IpWithoutRoute = "Ip" "OutNoRoutes",
     IcmpReceived = "Icmp" "InMsgs",
+    IcmpReceivedBad = "Icmp" "InErrors",
+    IcmpReceivedUnsummed = "Icmp" "InCsumErrors",
     IcmpSent = "Icmp" "OutMsgs",
     IcmpUnreachableReceived = "Icmp" "InDestUnreachs",
     IcmpUnreachableSent = "Icmp" "OutDestUnreachs",

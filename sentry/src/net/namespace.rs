@@ -1,6 +1,7 @@
 //! Network namespaces (`man 7 network_namespaces`).
 
 use std::any::Any;
+use std::net::IpAddr;
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
@@ -133,6 +134,15 @@ impl NetworkNamespace {
     /// Its settings, /proc/sys/net.
     pub fn settings(&self) -> &NetworkSettings {
         &self.settings
+    }
+
+    /// The time to live of packets to `destination` through a link, where nobody names one (ip_default_ttl, hop_limit).
+    pub(super) fn usual_ttl(&self, destination: IpAddr, device: u32) -> u8 {
+        if destination.is_ipv4() {
+            return self.settings.default_ttl();
+        }
+        let name = self.configuration.look(|all| all.link(device).map(|link| link.name.to_string()));
+        name.map_or_else(|_| self.settings.hop_limit(), |name| self.settings.hop_limit_of(&name))
     }
 
     /// How it numbers the namespaces that it knows of.

@@ -287,6 +287,16 @@ impl NetworkSettings {
         u8::try_from(self.number(SettingDirectory::Ipv4, "", "ip_default_ttl")).unwrap_or(u8::MAX)
     }
 
+    /// The hop limit of packets that name none, where no link is known (`ipv6/conf/all/hop_limit`).
+    pub fn hop_limit(&self) -> u8 {
+        self.hop_limit_of(ALL_LINKS)
+    }
+
+    /// The hop limit of packets through a link that name none (`ipv6/conf/LINK/hop_limit`).
+    pub fn hop_limit_of(&self, link: &str) -> u8 {
+        u8::try_from(self.number(SettingDirectory::Ipv6Link, link, "hop_limit")).unwrap_or(u8::MAX)
+    }
+
     /// Whether IPv4 packets for others are passed on (`ipv4/ip_forward`).
     pub fn forwards_ipv4(&self) -> bool {
         self.number(SettingDirectory::Ipv4, "", "ip_forward") != 0

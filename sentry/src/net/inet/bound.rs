@@ -289,18 +289,19 @@ impl InetSocket {
         if own.is_empty() { all } else { own }
     }
 
-    /// The time to live and the type of service of what goes out to `destination`, with what was asked for it in particular.
-    pub(super) fn ttl_and_tos(&self, destination: IpAddr, asked: &SendControl) -> (u8, u8) {
-        const USUAL_HOP_LIMIT: u8 = 64;
+    /// The time to live and the type of service of what goes out to `destination` through a link, with what was asked for it in
+    /// particular.
+    pub(super) fn ttl_and_tos(&self, destination: IpAddr, device: u32, asked: &SendControl) -> (u8, u8) {
         let (ttl, tos) = match destination {
             IpAddr::V4(destination) => {
                 let ip = self.ip.lock();
-                let of_one = ip.ttl.unwrap_or_else(|| self.settings().default_ttl());
+                let of_one = ip.ttl.unwrap_or_else(|| self.network.usual_ttl(destination.into(), device));
                 (if destination.is_multicast() { ip.multicast_ttl } else { of_one }, ip.tos)
             }
             IpAddr::V6(destination) => {
                 let ipv6 = self.ipv6.lock();
-                let of_one = ipv6.hop_limit.unwrap_or(USUAL_HOP_LIMIT);
+                let of_one =
+                    ipv6.hop_limit.unwrap_or_else(|| self.network.usual_ttl(destination.into(), device));
                 let of_many = ipv6.multicast_hop_limit.unwrap_or(1);
                 let ttl = if destination.is_multicast() { of_many } else { of_one };
                 (ttl, ipv6.traffic_class.unwrap_or(0))
@@ -339,9 +340,12 @@ impl InetSocket {
         self.version == Version::V6 && self.ipv6.lock().is_on(option)
     }
 
-    /// Whether it is to be told of errors though it is not connected (IP_RECVERR).
-    pub(super) fn wants_errors(&self) -> bool {
-        self.has_ip_option(uapi::IP_RECVERR) || self.has_ipv6_option(uapi::IPV6_RECVERR)
+    /// Whether it is to be told of errors of what it sent to `destination`, though it is not connected (IP_RECVERR, IPV6_RECVERR).
+    pub(super) fn wants_errors(&self, destination: IpAddr) -> bool {
+        match destination {
+            IpAddr::V4(_) => self.has_ip_option(uapi::IP_RECVERR),
+            IpAddr::V6(_) => self.has_ipv6_option(uapi::IPV6_RECVERR),
+        }
     }
 
     /// The way to `destination` from `source`, if that is settled.

@@ -141,6 +141,11 @@ impl IpOptions {
         [u16::from_ne_bytes([a, b]), u16::from_ne_bytes([c, d])]
     }
 
+    /// Whether it hears of packets that routers are to look at (IP_ROUTER_ALERT).
+    fn is_router_alerted(&self) -> bool {
+        self.switches >> uapi::IP_ROUTER_ALERT & 1 == 1
+    }
+
     /// The value of `option` of a socket with this port: one byte, if there is no room for more and it fits.
     pub(super) fn get(&self, option: u32, port: u16, room_bytes: usize) -> Result<Vec<u8>, Errno> {
         let number = match option {
@@ -159,7 +164,7 @@ impl IpOptions {
             uapi::IP_OPTIONS => return Ok(self.header_options.clone()),
             uapi::IP_HDRINCL if self.kind == SocketKind::Raw => self.writes_header.into(),
             uapi::IP_NODEFRAG | uapi::IP_HDRINCL if self.kind != SocketKind::Raw => 0,
-            uapi::IP_ROUTER_ALERT => (self.switches >> uapi::IP_ROUTER_ALERT & 1 == 1).into(),
+            uapi::IP_ROUTER_ALERT => self.is_router_alerted().into(),
             uapi::IP_PKTOPTIONS if self.kind == SocketKind::Stream => return Ok(Vec::new()),
             uapi::IP_MTU => return Err(Errno::ENOTCONN),
             option if SWITCHES.contains(&option) => self.is_on(option).into(),
@@ -192,6 +197,10 @@ impl IpOptions {
             uapi::IP_LOCAL_PORT_RANGE => self.set_local_ports(value, number)?,
             uapi::IP_TRANSPARENT if number != 0 && !administers() => return Err(Errno::EPERM),
             uapi::IP_ROUTER_ALERT if self.kind != SocketKind::Raw => return Err(Errno::EINVAL),
+            // Who hears of what routers look at is entered once, and taken out once.
+            uapi::IP_ROUTER_ALERT if self.is_router_alerted() == (number != 0) => {
+                return Err(if number == 0 { Errno::ENOBUFS } else { Errno::EADDRINUSE });
+            }
             uapi::IP_ROUTER_ALERT => {
                 let others = self.switches & !(1 << uapi::IP_ROUTER_ALERT);
                 self.switches = others | u64::from(number != 0) << uapi::IP_ROUTER_ALERT;

@@ -69,6 +69,7 @@ pub(super) struct Ipv6Options {
     pub(super) is_v6_only: bool,
     /// IPV6_UNICAST_HOPS, unless it is the usual one.
     pub(super) hop_limit: Option<u8>,
+    default_hop_limit: u8,
     /// IPV6_MULTICAST_HOPS.
     pub(super) multicast_hop_limit: Option<u8>,
     /// IPV6_TCLASS.
@@ -117,6 +118,7 @@ impl Ipv6Options {
         Self {
             is_v6_only: settings.binds_ipv6_only(),
             hop_limit: None,
+            default_hop_limit: settings.hop_limit(),
             multicast_hop_limit: None,
             traffic_class: None,
             multicast_device: None,
@@ -147,10 +149,9 @@ impl Ipv6Options {
 
     /// The value of `option`.
     pub(super) fn get(&self, option: u32) -> Result<Vec<u8>, Errno> {
-        const USUAL_HOP_LIMIT: u8 = 64;
         let number = match option {
             uapi::IPV6_V6ONLY => self.is_v6_only.into(),
-            uapi::IPV6_UNICAST_HOPS => self.hop_limit.unwrap_or(USUAL_HOP_LIMIT).into(),
+            uapi::IPV6_UNICAST_HOPS => self.hop_limit.unwrap_or(self.default_hop_limit).into(),
             uapi::IPV6_MULTICAST_HOPS => self.multicast_hop_limit.unwrap_or(1).into(),
             uapi::IPV6_TCLASS => self.traffic_class.unwrap_or(0).into(),
             uapi::IPV6_MTU_DISCOVER => self.mtu_discovery,
@@ -198,6 +199,12 @@ impl Ipv6Options {
             uapi::IPV6_TCLASS => self.set_traffic_class(byte_or_usual(number)?),
             // Only one that receives nothing else hears of what routers look at.
             uapi::IPV6_ROUTER_ALERT if self.protocol != RAW => return Err(Errno::ENOPROTOOPT),
+            uapi::IPV6_ROUTER_ALERT if self.is_on(option) == (number >= 0) => {
+                return Err(if number < 0 { Errno::ENOBUFS } else { Errno::EADDRINUSE });
+            }
+            uapi::IPV6_ROUTER_ALERT => {
+                self.switches = self.switches & !(1 << option) | u128::from(number >= 0) << option;
+            }
             uapi::IPV6_MTU_DISCOVER if (0..=MAX_MTU_DISCOVERY).contains(&number) => {
                 self.mtu_discovery = number;
             }

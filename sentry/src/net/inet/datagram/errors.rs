@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use linux_raw_sys::net as uapi;
 use zerocopy::IntoBytes;
 
-use super::{DatagramQueue, OVERHEAD_BYTES, Payload};
+use super::{Arrival, DatagramQueue, OVERHEAD_BYTES, Payload};
 use crate::Errno;
 use crate::abi::SockExtendedErr;
 use crate::net::inet::bound::InetSocket;
@@ -23,6 +23,31 @@ pub(in crate::net::inet) enum ErrorOrigin {
     Icmp6,
 }
 
+/// Which way ICMP tells of an error: to which own address, through which link.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::net::inet) struct ErrorWay {
+    pub(in crate::net::inet) own: IpAddr,
+    pub(in crate::net::inet) device: u32,
+}
+
+impl ErrorWay {
+    /// How word of an error comes that `by` sends back about `payload`. What Linux takes for the port that it was sent to, if it is
+    /// asked, are the third and the fourth byte of that.
+    pub(in crate::net::inet) fn arrival(self, inet: &InetSocket, by: IpAddr, payload: &Payload) -> Arrival {
+        /// Of what networks tell each other (RFC 1812).
+        const CONTROL_TOS: u8 = 0xc0;
+        let port = payload.bytes().get(2..).and_then(|rest| rest.first_chunk());
+        Arrival {
+            source: SocketAddr::new(by, 0),
+            destination: SocketAddr::new(self.own, port.copied().map_or(0, u16::from_be_bytes)),
+            device: self.device,
+            ttl: inet.network().usual_ttl(self.own, self.device),
+            tos: if self.own.is_ipv4() { CONTROL_TOS } else { 0 },
+            time: inet.network().shared().now(),
+        }
+    }
+}
+
 /// An error, with what it is about.
 #[derive(Clone)]
 pub(in crate::net::inet) struct QueuedError {
@@ -34,8 +59,8 @@ pub(in crate::net::inet) struct QueuedError {
     pub(in crate::net::inet) info: u32,
     /// Where it was sent to.
     pub(in crate::net::inet) destination: SocketAddr,
-    /// Who says so.
-    pub(in crate::net::inet) offender: Option<IpAddr>,
+    /// How ICMP has told of it.
+    pub(in crate::net::inet) arrival: Option<Arrival>,
     /// What is left of what was sent.
     pub(in crate::net::inet) payload: Payload,
 }
@@ -48,10 +73,11 @@ impl QueuedError {
 
     /// What is told: how what ICMP says has come, if that is wanted, and what it says.
     fn told(&self, inet: &InetSocket) -> Vec<ControlMessage> {
-        let mut told = match self.origin {
-            ErrorOrigin::Local => Vec::new(),
-            ErrorOrigin::Icmp | ErrorOrigin::Icmp6 => super::told::control_of_error(inet, self.origin),
-        };
+        let mut told = self
+            .arrival
+            .as_ref()
+            .map(|arrival| super::told::control_of_error(inet, arrival))
+            .unwrap_or_default();
         told.push(self.control(inet));
         told
     }
@@ -71,8 +97,8 @@ impl QueuedError {
             ee_info: self.info,
             ee_data: 0,
         };
-        let offender = match self.offender {
-            Some(offender) => inet.encode(SocketAddr::new(offender, 0)).bytes().to_vec(),
+        let offender = match &self.arrival {
+            Some(arrival) => inet.encode(arrival.source).bytes().to_vec(),
             None => vec![0; inet.encode(self.destination).bytes().len()],
         };
         let (level, kind) = if inet.is_ipv6() {

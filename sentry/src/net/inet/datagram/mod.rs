@@ -14,7 +14,7 @@ use linux_raw_sys::ioctl::{FIONREAD, TIOCOUTQ};
 use linux_raw_sys::net as uapi;
 use parking_lot::Mutex;
 
-pub(super) use self::errors::{ErrorOrigin, QueuedError};
+pub(super) use self::errors::{ErrorOrigin, ErrorWay, QueuedError};
 
 use super::bound::InetSocket;
 use crate::Errno;

@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use linux_raw_sys::net as uapi;
 use zerocopy::IntoBytes;
 
-use super::{Arrival, ErrorOrigin};
+use super::Arrival;
 use crate::abi::{In6Pktinfo, InPktinfo};
 use crate::net::inet::address::Version;
 use crate::net::inet::bound::InetSocket;
@@ -34,36 +34,30 @@ pub(super) fn control(
     if let Some(segment_bytes) = segment_bytes {
         tell(uapi::SOL_UDP, UDP_GRO, i32::from(segment_bytes).as_bytes());
     }
-    if inet.is_ipv6() {
-        tell_v6(inet, arrival, &mut tell);
-    }
-    if arrival.destination.is_ipv4() {
-        tell_v4(inet, arrival, &mut tell);
-    }
+    tell_internet(inet, arrival, false, &mut told);
     told
 }
 
-/// What the options of a socket have it tell of an error that ICMP has brought: its time to live and its type of service.
-pub(super) fn control_of_error(inet: &InetSocket, origin: ErrorOrigin) -> Vec<ControlMessage> {
-    const TTL: i32 = 64;
-    /// Of what networks tell each other (RFC 1812).
-    const CONTROL_TOS: u8 = 0xc0;
-    let v4: [(u32, u32, &[u8]); 2] =
-        [(uapi::IP_RECVTTL, uapi::IP_TTL, TTL.as_bytes()), (uapi::IP_RECVTOS, uapi::IP_TOS, &[CONTROL_TOS])];
-    let v6: [(u32, u32, &[u8]); 1] = [(uapi::IPV6_RECVHOPLIMIT, uapi::IPV6_HOPLIMIT, TTL.as_bytes())];
-    let (level, all) = match origin {
-        ErrorOrigin::Icmp6 => (uapi::SOL_IPV6, &v6[..]),
-        _ => (uapi::SOL_IP, &v4[..]),
-    };
-    let is_on = |option| match level {
-        uapi::SOL_IP => inet.has_ip_option(option),
-        _ => inet.has_ipv6_option(option),
-    };
-    let wanted = all.iter().filter(|(option, ..)| is_on(*option));
-    wanted.map(|(_, kind, data)| ControlMessage { level, kind: *kind, data: data.to_vec() }).collect()
+/// What the options of a socket have it tell of an error that ICMP has brought.
+pub(super) fn control_of_error(inet: &InetSocket, arrival: &Arrival) -> Vec<ControlMessage> {
+    let mut told = Vec::new();
+    level::tell_arrival(&inet.common, arrival.time, &mut told);
+    tell_internet(inet, arrival, true, &mut told);
+    told
 }
 
-fn tell_v4(inet: &InetSocket, arrival: &Arrival, tell: &mut dyn FnMut(u32, u32, &[u8])) {
+/// What IPv4 and IPv6 tell of a datagram, or of an error that has come: that one was sent to no port is not told.
+fn tell_internet(inet: &InetSocket, arrival: &Arrival, is_error: bool, told: &mut Vec<ControlMessage>) {
+    let mut tell = |level, kind, data: &[u8]| told.push(ControlMessage { level, kind, data: data.to_vec() });
+    if inet.is_ipv6() {
+        tell_v6(inet, arrival, is_error, &mut tell);
+    }
+    if arrival.destination.is_ipv4() {
+        tell_v4(inet, arrival, is_error, &mut tell);
+    }
+}
+
+fn tell_v4(inet: &InetSocket, arrival: &Arrival, is_error: bool, tell: &mut dyn FnMut(u32, u32, &[u8])) {
     let (IpAddr::V4(destination), IpAddr::V4(source)) = (arrival.destination.ip(), arrival.source.ip())
     else {
         return;
@@ -73,7 +67,11 @@ fn tell_v4(inet: &InetSocket, arrival: &Arrival, tell: &mut dyn FnMut(u32, u32, 
         destination.is_multicast() || destination.is_broadcast() || inet.is_broadcast(destination);
     let info = InPktinfo {
         ipi_ifindex: arrival.device.cast_signed(),
-        ipi_spec_dst: if is_for_many { source.octets() } else { destination.octets() },
+        ipi_spec_dst: match is_for_many {
+            _ if is_error => [0; 4],
+            true => source.octets(),
+            false => destination.octets(),
+        },
         ipi_addr: destination.octets(),
     };
     let original = Version::V4.encode(arrival.destination);
@@ -85,11 +83,13 @@ fn tell_v4(inet: &InetSocket, arrival: &Arrival, tell: &mut dyn FnMut(u32, u32, 
     tell(uapi::IP_PKTINFO, uapi::IP_PKTINFO, info.as_bytes());
     tell(uapi::IP_RECVTTL, uapi::IP_TTL, i32::from(arrival.ttl).as_bytes());
     tell(uapi::IP_RECVTOS, uapi::IP_TOS, &[arrival.tos]);
-    tell(uapi::IP_RECVORIGDSTADDR, uapi::IP_ORIGDSTADDR, original.bytes());
+    if !is_error || arrival.destination.port() != 0 {
+        tell(uapi::IP_RECVORIGDSTADDR, uapi::IP_ORIGDSTADDR, original.bytes());
+    }
     tell(uapi::IP_RECVFRAGSIZE, uapi::IP_RECVFRAGSIZE, 0_i32.as_bytes());
 }
 
-fn tell_v6(inet: &InetSocket, arrival: &Arrival, tell: &mut dyn FnMut(u32, u32, &[u8])) {
+fn tell_v6(inet: &InetSocket, arrival: &Arrival, is_error: bool, tell: &mut dyn FnMut(u32, u32, &[u8])) {
     let ipi6_addr = match arrival.destination.ip() {
         IpAddr::V4(destination) => destination.to_ipv6_mapped().octets(),
         IpAddr::V6(destination) => destination.octets(),
@@ -101,13 +101,15 @@ fn tell_v6(inet: &InetSocket, arrival: &Arrival, tell: &mut dyn FnMut(u32, u32, 
         }
     };
     tell(uapi::IPV6_RECVPKTINFO, uapi::IPV6_PKTINFO, info.as_bytes());
-    tell(uapi::IPV6_2292PKTINFO, uapi::IPV6_2292PKTINFO, info.as_bytes());
     let SocketAddr::V6(destination) = arrival.destination else { return };
     let (hops, class) = (i32::from(arrival.ttl), i32::from(arrival.tos));
     tell(uapi::IPV6_RECVHOPLIMIT, uapi::IPV6_HOPLIMIT, hops.as_bytes());
-    tell(uapi::IPV6_2292HOPLIMIT, uapi::IPV6_2292HOPLIMIT, hops.as_bytes());
     tell(uapi::IPV6_RECVTCLASS, uapi::IPV6_TCLASS, class.as_bytes());
+    tell(uapi::IPV6_2292PKTINFO, uapi::IPV6_2292PKTINFO, info.as_bytes());
+    tell(uapi::IPV6_2292HOPLIMIT, uapi::IPV6_2292HOPLIMIT, hops.as_bytes());
     let original = Version::V6.encode(destination.into());
-    tell(uapi::IPV6_RECVORIGDSTADDR, uapi::IPV6_RECVORIGDSTADDR, original.bytes());
+    if !is_error || destination.port() != 0 {
+        tell(uapi::IPV6_RECVORIGDSTADDR, uapi::IPV6_RECVORIGDSTADDR, original.bytes());
+    }
     tell(uapi::IPV6_RECVFRAGSIZE, uapi::IPV6_RECVFRAGSIZE, 0_i32.as_bytes());
 }

@@ -5,7 +5,7 @@ use std::sync::{Arc, Weak};
 
 use netlink_packet_route::route::RouteType;
 
-use super::packet::{answer, answered_identifier, error_message, ipv4_header, ipv6_header, seal};
+use super::packet::{answer, answered_identifier, error_message, ipv4_header, ipv6_header, is_summed, seal};
 use super::{ICMP, ICMPV6, IcmpSocket};
 use crate::net::inet::datagram::{Arrival, Payload};
 use crate::net::inet::{UdpSocket, tap};
@@ -13,8 +13,6 @@ use crate::net::route::{RouteQuery, RouteResult};
 use crate::net::wire::{self, Fate, Landing, Refusal};
 use crate::net::{Counter, NetworkNamespace};
 
-/// The time to live of what a kernel sends of its own accord.
-const USUAL_TTL: u8 = 64;
 /// The headers of IPv4 and of IPv6.
 const V4_HEADER_BYTES: usize = 20;
 const V6_HEADER_BYTES: usize = 40;
@@ -79,6 +77,9 @@ pub(in crate::net::inet) fn take(landing: &Landing, packet: &Packet<'_>) {
         UdpSocket::take_raw(landing, packet.arrival, packet.message);
     }
     let is_icmp = matches!(packet.protocol, ICMP | ICMPV6) && !network.settings().ignores_echo();
+    if packet.protocol == ICMP && !is_summed(packet.message) {
+        return;
+    }
     let Some(reply) = answer(packet.message, packet.protocol == ICMP).filter(|_| is_icmp) else { return };
     send_answer(network, &packet, reply);
 }
@@ -95,8 +96,8 @@ fn send_answer(network: &Arc<NetworkNamespace>, packet: &Packet<'_>, mut reply: 
     };
     let Ok(route) = network.configuration().route(&query) else { return };
     let own = SocketAddr::new(route.source, 0);
-    let arrival =
-        Arrival { source: own, destination: source, ttl: USUAL_TTL, device: route.device, ..packet.arrival };
+    let ttl = network.usual_ttl(source.ip(), route.device);
+    let arrival = Arrival { source: own, destination: source, ttl, device: route.device, ..packet.arrival };
     seal(&mut reply, own.ip(), source.ip());
     let reply = Packet { message: &reply, header: None, arrival, ..*packet };
     count_sent(network, &reply);
@@ -156,8 +157,8 @@ fn tell_of_error(
     let mut message = error_message(code, &whole(packet));
     seal(&mut message, by, packet.arrival.source.ip());
     let Arrival { source, device, time, .. } = packet.arrival;
-    let arrival =
-        Arrival { source: SocketAddr::new(by, 0), destination: source, device, ttl: USUAL_TTL, tos: 0, time };
+    let ttl = network.usual_ttl(source.ip(), device);
+    let arrival = Arrival { source: SocketAddr::new(by, 0), destination: source, device, ttl, tos: 0, time };
     let protocol = if is_v4 { ICMP } else { ICMPV6 };
     let told = Packet { protocol, message: &message, header: None, arrival };
     show_error(network, &told, sender);
@@ -254,6 +255,9 @@ pub(super) fn count_sent(network: &Arc<NetworkNamespace>, packet: &Packet<'_>) {
 /// Counts a message that has arrived.
 fn count_received(network: &NetworkNamespace, packet: &Packet<'_>) {
     let counted: &[Counter] = match (packet.protocol, packet.message.first()) {
+        (ICMP, _) if !is_summed(packet.message) => {
+            &[Counter::IcmpReceived, Counter::IcmpReceivedBad, Counter::IcmpReceivedUnsummed]
+        }
         (ICMP, Some(0)) => &[Counter::IcmpReceived, Counter::IcmpEchoReplyReceived],
         (ICMP, Some(3)) => &[Counter::IcmpReceived, Counter::IcmpUnreachableReceived],
         (ICMP, Some(8)) => &[Counter::IcmpReceived, Counter::IcmpEchoReceived],

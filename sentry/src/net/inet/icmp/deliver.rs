@@ -12,7 +12,7 @@ use crate::Errno;
 use crate::net::filter::FilteredPacket;
 use crate::net::inet::Version;
 use crate::net::inet::control::SendControl;
-use crate::net::inet::datagram::{Arrival, ErrorOrigin, Payload, QueuedError};
+use crate::net::inet::datagram::{Arrival, ErrorOrigin, ErrorWay, Payload, QueuedError};
 use crate::net::route::RouteResult;
 use crate::net::wire::{Fate, Refusal};
 
@@ -65,7 +65,7 @@ impl IcmpSocket {
         if is_outward && route.kind == RouteType::Unicast {
             return Err(Errno::ENETUNREACH);
         }
-        let (ttl, tos) = self.inet.ttl_and_tos(route.destination, control);
+        let (ttl, tos) = self.inet.ttl_and_tos(route.destination, route.device, control);
         let arrival = Arrival {
             source: SocketAddr::new(route.source, 0),
             destination: SocketAddr::new(route.destination, 0),
@@ -170,10 +170,12 @@ impl IcmpSocket {
 
     /// One who wants to know is told that a router has sent a message back.
     fn learn_of_router(&self, packet: &Packet<'_>, (by, refusal): (IpAddr, Refusal)) {
-        if !self.inet.wants_errors() {
+        let destination = packet.arrival.destination;
+        if !self.inet.wants_errors(destination.ip()) {
             return;
         }
-        let destination = packet.arrival.destination;
+        let payload = Payload::new(packet.message.into());
+        let from = ErrorWay { own: packet.arrival.source.ip(), device: packet.arrival.device };
         let origin = if destination.is_ipv4() { ErrorOrigin::Icmp } else { ErrorOrigin::Icmp6 };
         let queued = QueuedError {
             error: refusal.errno(),
@@ -181,8 +183,8 @@ impl IcmpSocket {
             kind: refusal.icmp(destination.is_ipv4()),
             info: 0,
             destination,
-            offender: Some(by),
-            payload: Payload::new(packet.message.into()),
+            arrival: Some(from.arrival(&self.inet, by, &payload)),
+            payload,
         };
         self.arrived.fail(&self.inet, Some(refusal.errno()), Some(queued));
     }

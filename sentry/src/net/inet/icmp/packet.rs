@@ -29,6 +29,11 @@ fn checksum(parts: &[&[u8]]) -> u16 {
     !u16::try_from(folded).unwrap_or(u16::MAX)
 }
 
+/// Whether an ICMP message of IPv4 has the checksum that it should have.
+pub(super) fn is_summed(message: &[u8]) -> bool {
+    checksum(&[message]) == 0
+}
+
 /// Writes the checksum of an ICMP message into it; that of IPv6 covers the addresses too.
 pub(super) fn seal(message: &mut [u8], source: IpAddr, destination: IpAddr) {
     const CHECKSUM_OFFSET: usize = 2;

@@ -143,7 +143,7 @@ impl TcpSocket {
     /// As `establish`; what a router says; EAGAIN while nothing answers.
     pub(super) fn establish_by_wire(&self, remote: SocketAddr, route: &RouteResult) -> Result<(), Errno> {
         let own = self.state.lock().bound.as_ref().ok_or(Errno::ECONNREFUSED)?.address;
-        let (ttl, tos) = self.inet.ttl_and_tos(remote.ip(), &Default::default());
+        let (ttl, tos) = self.inet.ttl_and_tos(remote.ip(), route.device, &Default::default());
         let packet = Packet { source: own.ip(), destination: remote.ip(), ttl, tos };
         let network = self.inet.network();
         let landing = match wire::send(network, route, &packet) {

@@ -14,7 +14,7 @@ use parking_lot::Mutex;
 use super::{UdpSocket, UdpSockets};
 use crate::Errno;
 use crate::net::device::OUTSIDE_INDEX;
-use crate::net::inet::datagram::{Arrival, Payload};
+use crate::net::inet::datagram::{Arrival, ErrorWay, Payload};
 use crate::net::inet::tcp::own_address;
 use crate::net::outside::{ArrivedFlow, HostSocket, Outside, Sending, Watched};
 use crate::net::route::RouteResult;
@@ -100,6 +100,11 @@ impl Flows {
     }
 }
 
+/// How word comes that `remote` has refused a datagram.
+fn way_back(remote: SocketAddr) -> ErrorWay {
+    ErrorWay { own: own_address(remote.ip()), device: OUTSIDE_INDEX }
+}
+
 impl UdpSocket {
     /// What a datagram goes through that goes by this route: the outside, or `None` for the namespaces of the kernel.
     pub(super) fn way_out(&self, route: &RouteResult) -> Option<Arc<Outside>> {
@@ -118,7 +123,7 @@ impl UdpSocket {
     ) -> Result<usize, Errno> {
         let flow = match self.flow(remote, outside) {
             Err(Errno::ECONNREFUSED) => {
-                self.learn_of_refusal(remote, &Payload::new(bytes.into()));
+                self.learn_of_refusal(remote, &Payload::new(bytes.into()), way_back(remote));
                 return Ok(bytes.len());
             }
             flow => flow?,
@@ -129,7 +134,7 @@ impl UdpSocket {
             if error != Errno::ECONNREFUSED {
                 return Err(error);
             }
-            self.learn_of_refusal(remote, &Payload::new(bytes.into()));
+            self.learn_of_refusal(remote, &Payload::new(bytes.into()), way_back(remote));
             flow.host.send(bytes, Sending::default())
         });
         match sent {
@@ -166,7 +171,7 @@ impl UdpSocket {
                 Ok(0) if flow.host.readiness().contains(Events::HUP) => return self.flows.remove(remote),
                 Ok(received) => self.arrive(buffer.get(..received).unwrap_or_default(), remote),
                 Err(Errno::EAGAIN) => break,
-                Err(_) => self.learn_of_refusal(remote, &Payload::new(Arc::from([]))),
+                Err(_) => self.learn_of_refusal(remote, &Payload::new(Arc::from([])), way_back(remote)),
             }
         }
         *flow.last_used.lock() = Instant::now();

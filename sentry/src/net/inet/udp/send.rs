@@ -10,7 +10,7 @@ use super::UdpSocket;
 use crate::Errno;
 use crate::net::filter::{ETH_P_IP, ETH_P_IPV6, FilteredPacket};
 use crate::net::inet::control::SendControl;
-use crate::net::inet::datagram::{Arrival, ErrorOrigin, Payload, QueuedError};
+use crate::net::inet::datagram::{Arrival, ErrorOrigin, ErrorWay, Payload, QueuedError};
 use crate::net::inet::icmp::{self, Packet};
 use crate::net::inet::spreading::choose;
 use crate::net::inet::tap;
@@ -168,14 +168,14 @@ impl UdpSocket {
         if bytes.len() <= max_bytes(way.remote) && (bytes.len() <= room || !is_whole) {
             return Ok(());
         }
-        if self.inet.wants_errors() {
+        if self.inet.wants_errors(way.remote.ip()) {
             let queued = QueuedError {
                 error: Errno::EMSGSIZE,
                 origin: ErrorOrigin::Local,
                 kind: [0; 2],
-                info: way.route.mtu,
+                info: largest_packet_bytes(way),
                 destination: way.remote,
-                offender: None,
+                arrival: None,
                 payload: Payload::new(Arc::from([])),
             };
             self.arrived.fail(&self.inet, None, Some(queued));
@@ -230,7 +230,7 @@ impl UdpSocket {
         if network.packet_sockets().is_empty() {
             return;
         }
-        let (ttl, _) = self.inet.ttl_and_tos(way.remote.ip(), &way.control);
+        let (ttl, _) = self.inet.ttl_and_tos(way.remote.ip(), way.route.device, &way.control);
         let own = Landing { network: network.clone(), device: way.route.device, ttl, passed: Vec::new() };
         let arrival = self.arrival(way, &own);
         let protocol = self.inet.common.protocol();
@@ -241,7 +241,7 @@ impl UdpSocket {
     /// Where a datagram arrives: in this namespace, in others, or nowhere.
     fn landings(&self, way: &Way, payload: &Payload) -> Vec<Landing> {
         let network = self.inet.network();
-        let (ttl, tos) = self.inet.ttl_and_tos(way.remote.ip(), &way.control);
+        let (ttl, tos) = self.inet.ttl_and_tos(way.remote.ip(), way.route.device, &way.control);
         let passed = network.loopback_passages().filter(|_| way.route.is_loopback).unwrap_or_default();
         let own = Landing { network: network.clone(), device: way.route.device, ttl, passed };
         let is_looped = match (way.route.kind, way.remote.ip()) {
@@ -257,7 +257,7 @@ impl UdpSocket {
         let mut landings = match wire::send(network, &way.route, &packet) {
             wire::Fate::Arrives(landings) => landings,
             wire::Fate::Refused(by, refusal) => {
-                self.learn_of_router(way.remote, payload, (by, refusal));
+                self.learn_of_router(way, payload, (by, refusal));
                 Vec::new()
             }
             wire::Fate::Lost => Vec::new(),
@@ -286,7 +286,8 @@ impl UdpSocket {
                 landing,
                 (arrival, &datagram(self.inet.common.protocol(), &arrival, payload.bytes())),
             );
-            self.learn_of_refusal(way.remote, payload);
+            let from = ErrorWay { own: way.source.ip(), device: landing.device };
+            self.learn_of_refusal(way.remote, payload, from);
         }
         icmp::copy_to_raw(
             landing,
@@ -307,7 +308,7 @@ impl UdpSocket {
     }
 
     fn arrival(&self, way: &Way, landing: &Landing) -> Arrival {
-        let (_, tos) = self.inet.ttl_and_tos(way.remote.ip(), &way.control);
+        let (_, tos) = self.inet.ttl_and_tos(way.remote.ip(), way.route.device, &way.control);
         Arrival {
             source: scoped(way.source, landing.device),
             destination: way.remote,
@@ -411,10 +412,12 @@ impl UdpSocket {
     }
 
     /// A router has sent a datagram back: one who wants to know is told.
-    fn learn_of_router(&self, remote: SocketAddr, payload: &Payload, (by, refusal): (IpAddr, wire::Refusal)) {
-        if !self.inet.wants_errors() {
+    fn learn_of_router(&self, way: &Way, payload: &Payload, (by, refusal): (IpAddr, wire::Refusal)) {
+        let remote = way.remote;
+        if !self.inet.wants_errors(remote.ip()) {
             return;
         }
+        let from = ErrorWay { own: way.source.ip(), device: way.route.device };
         let (origin, quoted_bytes) = match remote.ip() {
             IpAddr::V4(_) => (ErrorOrigin::Icmp, QUOTED_V4_BYTES),
             IpAddr::V6(_) => (ErrorOrigin::Icmp6, QUOTED_V6_BYTES),
@@ -425,16 +428,16 @@ impl UdpSocket {
             kind: refusal.icmp(remote.is_ipv4()),
             info: 0,
             destination: remote,
-            offender: Some(by),
+            arrival: Some(from.arrival(&self.inet, by, payload)),
             payload: payload.part(0, quoted_bytes),
         };
         self.arrived.fail(&self.inet, Some(refusal.errno()), Some(queued));
     }
 
     /// Nobody was there: one who is connected, or wants to know, is told by the next call.
-    pub(super) fn learn_of_refusal(&self, remote: SocketAddr, payload: &Payload) {
+    pub(super) fn learn_of_refusal(&self, remote: SocketAddr, payload: &Payload, from: ErrorWay) {
         let peer = self.state.lock().remote.map(|peer| (peer.ip(), peer.port()));
-        let wants_errors = self.inet.wants_errors();
+        let wants_errors = self.inet.wants_errors(remote.ip());
         // What one who is connected has sent elsewhere is nobody's when it comes back.
         let is_for_this = peer.map_or(wants_errors, |peer| peer == (remote.ip(), remote.port()));
         if !is_for_this {
@@ -450,11 +453,16 @@ impl UdpSocket {
             kind,
             info: 0,
             destination: remote,
-            offender: Some(remote.ip()),
+            arrival: Some(from.arrival(&self.inet, remote.ip(), payload)),
             payload: payload.part(0, quoted_bytes),
         });
         self.arrived.fail(&self.inet, Some(Errno::ECONNREFUSED), queued);
     }
+}
+
+/// The largest packet that a way takes: of IPv4, at most what the header can tell.
+fn largest_packet_bytes(way: &Way) -> u32 {
+    if way.remote.is_ipv4() { way.route.mtu.min(u16::MAX.into()) } else { way.route.mtu }
 }
 
 /// The header of a datagram of so many bytes, without its checksum.
