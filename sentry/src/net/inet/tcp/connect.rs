@@ -77,6 +77,10 @@ impl TcpSocket {
             }
         }
         let destination = self.inet.decode_destination(given)?;
+        // What is for many of IPv6 is refused before its link is asked for.
+        if destination.is_ipv6() && destination.ip().is_multicast() {
+            return Err(Errno::ENETUNREACH);
+        }
         self.inet.check_scope(destination)?;
         let (remote, way) = self.begin(destination)?;
         let established = match &way {

@@ -162,7 +162,8 @@ impl Socket for UdpSocket {
     }
 
     fn has_option(&self, option: u32) -> bool {
-        matches!(option, uapi::SO_REUSEPORT | uapi::SO_ZEROCOPY | uapi::SO_PEEK_OFF)
+        let is_of_udp_alone = option == uapi::SO_ZEROCOPY && !self.is_lite();
+        is_of_udp_alone || matches!(option, uapi::SO_REUSEPORT | uapi::SO_PEEK_OFF)
     }
 
     fn note_zero_copy(&self) {
