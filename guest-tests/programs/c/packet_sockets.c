@@ -1,4 +1,5 @@
-// Packet sockets on a loopback of their own: what they see, how they tell of it, what they send, and a ring of frames.
+// Packet sockets on a loopback of their own: what they see, how they tell of it, what they send, rings of frames
+// and of blocks, and groups that share what comes.
 #include "inet.h"
 #include <linux/filter.h>
 #include <linux/if_ether.h>
@@ -8,7 +9,7 @@
 #include <sched.h>
 #include <sys/uio.h>
 
-enum { LOOPBACK = 1, TEST_PROTOCOL = 0x1234, HEADER = 14, BLOCK = 4096, FRAME = 1024 };
+enum { LOOPBACK = 1, TEST_PROTOCOL = 0x1234, HEADER = 14, BLOCK = 4096, BLOCKS = 4, FRAME = 1024 };
 
 static void set_up(const char *name) {
   struct ifreq request = {.ifr_flags = IFF_UP};
@@ -266,6 +267,14 @@ static void options(void) {
   OK(setsockopt(one, SOL_PACKET, PACKET_ADD_MEMBERSHIP, &request, sizeof request));
   OK(setsockopt(one, SOL_PACKET, PACKET_DROP_MEMBERSHIP, &request, sizeof request));
   CHECK_ERRNO(setsockopt(one, SOL_PACKET, PACKET_ADD_MEMBERSHIP, &request, 8), EINVAL);
+  // What was never joined is left all the same; a group has an address of the link's length.
+  OK(setsockopt(one, SOL_PACKET, PACKET_DROP_MEMBERSHIP, &request, sizeof request));
+  request.mr_type = PACKET_MR_MULTICAST;
+  CHECK_ERRNO(setsockopt(one, SOL_PACKET, PACKET_ADD_MEMBERSHIP, &request, sizeof request), EINVAL);
+  CHECK_ERRNO(setsockopt(one, SOL_PACKET, PACKET_LOSS, "\1\0\0\0\0\0\0", 8), EINVAL);
+  CHECK_EQ(option_of(one, SOL_SOCKET, SO_PROTOCOL), 0);
+  char name[16];
+  CHECK_ERRNO(getsockopt(one, SOL_SOCKET, SO_PEERNAME, name, &(socklen_t){sizeof name}), ENOTCONN);
   request.mr_ifindex = 12345;
   CHECK_ERRNO(setsockopt(one, SOL_PACKET, PACKET_ADD_MEMBERSHIP, &request, sizeof request), ENODEV);
   OK(close(one));
@@ -312,6 +321,163 @@ static void ring(void) {
   CHECK_EQ(told.tp_drops, 1);
   OK(munmap(memory, 2 * BLOCK));
   OK(close(one));
+}
+
+static int make_blocks(unsigned wait_ms, unsigned char **memory) {
+  int one = make(SOCK_RAW, ETH_P_IP);
+  OK(set_option(one, SOL_PACKET, PACKET_VERSION, TPACKET_V3));
+  struct tpacket_req3 request = {BLOCK, BLOCKS, FRAME, BLOCKS * BLOCK / FRAME, wait_ms, 13, 0};
+  CHECK_ERRNO(setsockopt(one, SOL_PACKET, PACKET_RX_RING, &request, sizeof(struct tpacket_req)), EINVAL);
+  request.tp_sizeof_priv = BLOCK - 112;
+  CHECK_ERRNO(setsockopt(one, SOL_PACKET, PACKET_RX_RING, &request, sizeof request), EINVAL);
+  request.tp_sizeof_priv = 13;
+  OK(setsockopt(one, SOL_PACKET, PACKET_RX_RING, &request, sizeof request));
+  *memory = mmap(NULL, BLOCKS * BLOCK, PROT_READ | PROT_WRITE, MAP_SHARED, one, 0);
+  CHECK(*memory != MAP_FAILED);
+  return one;
+}
+
+// A block that was handed over: its status beside that, and how many frames it has.
+static unsigned check_block(unsigned char *memory, unsigned index, unsigned sequence, unsigned status, const char *text) {
+  struct tpacket_block_desc *block = (void *)(memory + index * BLOCK);
+  struct tpacket_hdr_v1 *head = &block->hdr.bh1;
+  CHECK_EQ(block->version, TPACKET_V3);
+  CHECK_EQ(block->offset_to_priv, sizeof *block);
+  CHECK_EQ(head->block_status, TP_STATUS_USER | status);
+  CHECK_EQ(head->seq_num, sequence);
+  CHECK_EQ(head->offset_to_first_pkt, sizeof *block + 16);
+  struct tpacket3_hdr *frame = (void *)((char *)block + head->offset_to_first_pkt);
+  unsigned length = head->offset_to_first_pkt;
+  for (unsigned i = 0; i < head->num_pkts; i++) {
+    CHECK_EQ(frame->tp_status & TP_STATUS_USER, TP_STATUS_USER);
+    CHECK_EQ(frame->tp_net, TPACKET_ALIGN(TPACKET3_HDRLEN + 16));
+    CHECK_EQ(frame->tp_mac, frame->tp_net - HEADER);
+    CHECK_EQ(frame->tp_snaplen, frame->tp_len);
+    check_datagram((unsigned char *)frame + frame->tp_net, frame->tp_len - HEADER, text);
+    struct sockaddr_ll *from = (void *)((char *)frame + TPACKET_ALIGN(sizeof *frame));
+    CHECK_EQ(from->sll_ifindex, LOOPBACK);
+    int is_last = i + 1 == head->num_pkts;
+    unsigned taken = (frame->tp_mac + frame->tp_snaplen + 7) & ~7U;
+    CHECK_EQ(frame->tp_next_offset, is_last ? 0 : taken);
+    if (is_last) CHECK_EQ(head->ts_last_pkt.ts_sec, frame->tp_sec);
+    length += taken;
+    frame = (void *)((char *)frame + taken);
+  }
+  CHECK_EQ(head->blk_len, length);
+  return head->num_pkts;
+}
+
+static void blocks(void) {
+  unsigned char *memory;
+  int one = make_blocks(20, &memory), header = TPACKET_V3;
+  OK(getsockopt(one, SOL_PACKET, PACKET_HDRLEN, &header, &(socklen_t){4}));
+  CHECK_EQ(header, sizeof(struct tpacket3_hdr));
+  CHECK_EQ(events_of(one, 50) & POLLIN, 0);
+  // A block that is not full is handed over when its time has come, and not before.
+  for (unsigned i = 0; i < 2 * BLOCKS; i++) {
+    say("hello");
+    await_events(one, POLLIN);
+    CHECK_EQ(check_block(memory, i % BLOCKS, i + 1, TP_STATUS_BLK_TMO, "hello"), 1);
+    ((struct tpacket_block_desc *)(memory + i % BLOCKS * BLOCK))->hdr.bh1.block_status = TP_STATUS_KERNEL;
+    CHECK_EQ(events_of(one, 0) & POLLIN, 0);
+  }
+  OK(munmap(memory, BLOCKS * BLOCK));
+  OK(close(one));
+
+  // Blocks that are full, until there is none left.
+  enum { PER_BLOCK = 3, LONG = 1000 };
+  char text[LONG + 1] = {0};
+  memset(text, 'x', LONG);
+  one = make_blocks(100000, &memory);
+  for (int i = 0; i < PER_BLOCK * BLOCKS; i++) say(text);
+  CHECK_EQ(((struct tpacket_block_desc *)(memory + (BLOCKS - 1) * BLOCK))->hdr.bh1.block_status, TP_STATUS_KERNEL);
+  for (int i = 0; i < 3; i++) say(text);
+  for (unsigned i = 0; i < BLOCKS; i++) CHECK_EQ(check_block(memory, i, i + 1, 0, text), PER_BLOCK);
+  struct tpacket_stats_v3 told;
+  OK(getsockopt(one, SOL_PACKET, PACKET_STATISTICS, &told, &(socklen_t){sizeof told}));
+  CHECK_EQ(told.tp_packets, PER_BLOCK * BLOCKS + 3);
+  CHECK_EQ(told.tp_drops, 3);
+  CHECK_EQ(told.tp_freeze_q_cnt, 1);
+  ((struct tpacket_block_desc *)memory)->hdr.bh1.block_status = TP_STATUS_KERNEL;
+  for (int i = 0; i <= PER_BLOCK; i++) say(text);
+  CHECK_EQ(check_block(memory, 0, BLOCKS + 1, 0, text), PER_BLOCK);
+  OK(munmap(memory, BLOCKS * BLOCK));
+  OK(close(one));
+}
+
+// How many frames wait at a socket.
+static int count(int socket) {
+  char byte;
+  for (int many = 0;; many++)
+    if (recv(socket, &byte, 1, 0) < 0) return many;
+}
+
+static int fan_out(int socket, unsigned group, unsigned kind) { return set_option(socket, SOL_PACKET, PACKET_FANOUT, (int)(group | kind << 16)); }
+
+// Sockets that share what comes.
+static void groups(void) {
+  enum { GROUP = 77, SHARED = 10 };
+  int ends[2] = {make(SOCK_RAW, ETH_P_IP), make(SOCK_RAW, ETH_P_IP)}, other = make(SOCK_RAW, ETH_P_ALL), deaf = make(SOCK_RAW, 0);
+  CHECK_EQ(option_of(other, SOL_PACKET, PACKET_FANOUT), 0);
+  CHECK_ERRNO(fan_out(other, GROUP, 99), EINVAL);
+  CHECK_ERRNO(fan_out(other, GROUP, PACKET_FANOUT_ROLLOVER | PACKET_FANOUT_FLAG_ROLLOVER), EINVAL);
+  CHECK_ERRNO(fan_out(other, GROUP, PACKET_FANOUT_FLAG_UNIQUEID), EINVAL);
+  CHECK_ERRNO(fan_out(deaf, GROUP, PACKET_FANOUT_LB), EINVAL);
+  CHECK_ERRNO(setsockopt(other, SOL_PACKET, PACKET_FANOUT, "", 1), EINVAL);
+  CHECK_ERRNO(set_option(other, SOL_PACKET, PACKET_FANOUT_DATA, 1), EINVAL);
+  for (int i = 0; i < 2; i++) OK(fan_out(ends[i], GROUP, PACKET_FANOUT_LB));
+  CHECK_EQ(option_of(ends[1], SOL_PACKET, PACKET_FANOUT), GROUP | PACKET_FANOUT_LB << 16);
+  CHECK_ERRNO(fan_out(ends[0], GROUP, PACKET_FANOUT_LB), EALREADY);
+  CHECK_ERRNO(bind_link(ends[0], ETH_P_IP, LOOPBACK), EINVAL);
+  // One of another protocol, or for another kind.
+  CHECK_ERRNO(fan_out(other, GROUP, PACKET_FANOUT_LB), EINVAL);
+  int late = make(SOCK_RAW, ETH_P_IP);
+  CHECK_ERRNO(fan_out(late, GROUP, PACKET_FANOUT_HASH), EINVAL);
+  CHECK_ERRNO(fan_out(late, GROUP, PACKET_FANOUT_LB | PACKET_FANOUT_FLAG_ROLLOVER), EINVAL);
+  count(ends[0]), count(ends[1]), count(late);
+  for (int i = 0; i < SHARED; i++) say("x");
+  CHECK_EQ(count(ends[0]), SHARED / 2);
+  CHECK_EQ(count(ends[1]), SHARED / 2);
+  CHECK_EQ(count(late), SHARED);
+  for (int i = 0; i < 2; i++) OK(close(ends[i]));
+  OK(close(late));
+
+  // Whoever a program says; a group of at most two.
+  struct fanout_args wish = {.id = GROUP, .type_flags = PACKET_FANOUT_CBPF, .max_num_members = 2};
+  struct sock_filter second = BPF_STMT(BPF_RET | BPF_K, 1);
+  struct sock_fprog program = {1, &second};
+  for (int i = 0; i < 2; i++) {
+    ends[i] = make(SOCK_RAW, ETH_P_IP);
+    OK(setsockopt(ends[i], SOL_PACKET, PACKET_FANOUT, &wish, sizeof wish));
+  }
+  late = make(SOCK_RAW, ETH_P_IP);
+  CHECK_ERRNO(setsockopt(late, SOL_PACKET, PACKET_FANOUT, &wish, sizeof wish), ENOSPC);
+  OK(setsockopt(ends[0], SOL_PACKET, PACKET_FANOUT_DATA, &program, sizeof program));
+  count(ends[0]), count(ends[1]);
+  for (int i = 0; i < SHARED; i++) say("x");
+  CHECK_EQ(count(ends[0]), 0);
+  CHECK_EQ(count(ends[1]), SHARED);
+  for (int i = 0; i < 2; i++) OK(close(ends[i]));
+
+  // One flow is one socket's; one without a number gets one.
+  for (int i = 0; i < 2; i++) ends[i] = make(SOCK_RAW, ETH_P_IP);
+  OK(fan_out(ends[0], 0, PACKET_FANOUT_HASH | PACKET_FANOUT_FLAG_UNIQUEID));
+  unsigned group = option_of(ends[0], SOL_PACKET, PACKET_FANOUT);
+  OK(fan_out(ends[1], group, PACKET_FANOUT_HASH));
+  int sender = OK(socket(AF_INET, SOCK_DGRAM, 0)), receiver = OK(socket(AF_INET, SOCK_DGRAM, 0));
+  OK(bind_to(receiver, at("127.0.0.1", 0)));
+  OK(connect_to(sender, own_name(receiver)));
+  OK(connect_to(receiver, own_name(sender)));
+  count(ends[0]), count(ends[1]);
+  for (int i = 0; i < SHARED; i++) OK(send(i % 2 ? sender : receiver, "x", 1, 0));
+  int got[2] = {count(ends[0]), count(ends[1])};
+  CHECK(got[0] + got[1] == SHARED && got[0] * got[1] == 0);
+  OK(close(sender));
+  OK(close(receiver));
+  for (int i = 0; i < 2; i++) OK(close(ends[i]));
+  OK(close(late));
+  OK(close(other));
+  OK(close(deaf));
 }
 
 static void run(const char *command) { CHECK_CASE(system(command) == 0, "%s", command); }
@@ -372,6 +538,8 @@ int main(void) {
   sending();
   options();
   ring();
+  blocks();
+  groups();
   asking();
   puts("ok");
 }

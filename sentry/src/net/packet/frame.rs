@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::ETH_P_ALL;
 use crate::net::NetworkNamespace;
 use crate::net::device::LinkKind;
 
@@ -95,6 +96,16 @@ impl Frame {
         };
         let (device, hardware_type) = (link.device, link.hardware_type);
         Self { device, hardware_type, kind, protocol, bytes, time }
+    }
+
+    /// Whether it is for one who is bound to a link, or to none, and receives a protocol.
+    pub(super) fn is_for(&self, (device, protocol): (Option<u32>, u16), ignores_outgoing: bool) -> bool {
+        let is_leaving = self.kind == FrameKind::Outgoing;
+        let is_of_protocol = match protocol {
+            ETH_P_ALL => !is_leaving || !ignores_outgoing,
+            protocol => !is_leaving && protocol == self.protocol,
+        };
+        is_of_protocol && device.is_none_or(|device| device == self.device)
     }
 
     /// The same as it comes in at another link.

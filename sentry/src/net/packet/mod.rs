@@ -7,6 +7,8 @@
 //! Lock order: the registry, then a socket's state, then what is queued at it.
 
 mod address;
+mod blocks;
+mod fanout;
 mod fields;
 mod frame;
 mod inbox;
@@ -21,6 +23,7 @@ use std::sync::{Arc, Weak};
 use linux_raw_sys::net::{AF_PACKET, SO_RCVMARK};
 use parking_lot::Mutex;
 
+use self::fanout::Fanout;
 pub(super) use self::frame::{ETHERNET_HEADER_BYTES, Frame, FrameKind, Link, framed};
 use self::inbox::{Inbox, Waiting};
 use self::options::Options;
@@ -42,6 +45,7 @@ const ETH_P_ALL: u16 = 3;
 pub struct PacketSockets {
     all: Mutex<Vec<Weak<PacketSocket>>>,
     count: AtomicUsize,
+    fanouts: Mutex<Vec<Weak<Fanout>>>,
 }
 
 impl PacketSockets {
@@ -72,9 +76,16 @@ impl PacketSockets {
         if self.is_empty() {
             return;
         }
-        for socket in self.all().iter().filter(|socket| !sender.is_some_and(|sender| socket.is(sender))) {
-            socket.take(frame);
+        let mut groups: Vec<Arc<Fanout>> = Vec::new();
+        for socket in self.all() {
+            match socket.fanout() {
+                Some(group) if groups.iter().any(|other| Arc::ptr_eq(other, &group)) => {}
+                Some(group) => groups.push(group),
+                None if sender.is_some_and(|sender| socket.is(sender)) => {}
+                None => socket.take(frame),
+            }
         }
+        groups.iter().for_each(|group| group.take(frame, sender));
     }
 }
 
@@ -85,6 +96,7 @@ pub struct PacketSocket {
     state: Mutex<State>,
     inbox: Mutex<Inbox>,
     queue: WaitQueue,
+    me: Weak<Self>,
 }
 
 struct State {
@@ -93,7 +105,8 @@ struct State {
     /// What it receives; 0 for nothing.
     protocol: u16,
     options: Options,
-    ring: Option<Arc<ReceiveRing>>,
+    ring: Option<ReceiveRing>,
+    fanout: Option<Arc<Fanout>>,
 }
 
 fn create(
@@ -110,14 +123,16 @@ fn create(
     let owner = (credentials.fs_uid, credentials.fs_gid);
     let [low, high, ..] = request.protocol.to_le_bytes();
     let protocol = u16::from_be_bytes([low, high]);
-    let common = SocketCommon::new(network.shared(), AF_PACKET, kind, request.protocol, owner);
-    let state = State { device: None, protocol, options: Options::default(), ring: None };
-    let socket = Arc::new(PacketSocket {
+    // What it receives can change, and is nothing that SO_PROTOCOL tells.
+    let common = SocketCommon::new(network.shared(), AF_PACKET, kind, 0, owner);
+    let state = State { device: None, protocol, options: Options::default(), ring: None, fanout: None };
+    let socket = Arc::new_cyclic(|me: &Weak<PacketSocket>| PacketSocket {
         common,
         network: network.clone(),
         state: Mutex::new(state),
         inbox: Mutex::default(),
         queue: WaitQueue::default(),
+        me: me.clone(),
     });
     network.packet_sockets().register(&Arc::downgrade(&socket));
     Ok(socket)
@@ -128,15 +143,28 @@ impl PacketSocket {
         std::ptr::eq(self, other)
     }
 
+    /// The group that it shares what comes with.
+    fn fanout(&self) -> Option<Arc<Fanout>> {
+        self.state.lock().fanout.clone()
+    }
+
     /// Whether a frame is for it.
     fn wants(&self, frame: &Frame) -> bool {
         let state = self.state.lock();
-        let is_leaving = frame.kind == FrameKind::Outgoing;
-        let is_of_protocol = match state.protocol {
-            ETH_P_ALL => !is_leaving || !state.options.ignores_outgoing,
-            protocol => !is_leaving && protocol == frame.protocol,
-        };
-        is_of_protocol && state.device.is_none_or(|device| device == frame.device)
+        frame.is_for((state.device, state.protocol), state.options.ignores_outgoing)
+    }
+
+    /// Whether there is ample room for a frame.
+    fn has_room(&self, frame: &Frame) -> bool {
+        let ring = self.state.lock().ring.clone();
+        match ring {
+            Some(ring) => ring.has_room(),
+            None => {
+                let room_bytes = self.common.options().receive_buffer_bytes as usize;
+                let taken_bytes = self.inbox.lock().cost_bytes() + Waiting::cost_bytes(frame);
+                taken_bytes < room_bytes - room_bytes / 4
+            }
+        }
     }
 
     /// Whether frames come without their headers.
@@ -144,11 +172,15 @@ impl PacketSocket {
         self.common.kind() == SocketKind::Datagram
     }
 
-    /// A frame passes by: as much of it is kept as the filter lets through. One for which there is no room is lost.
+    /// A frame passes by.
     fn take(&self, frame: &Frame) {
-        if !self.wants(frame) {
-            return;
+        if self.wants(frame) {
+            self.accept(frame);
         }
+    }
+
+    /// Keeps as much of a frame as the filter lets through. One for which there is no room is lost.
+    fn accept(&self, frame: &Frame) {
         let (header, payload) = frame.split();
         let header = if self.is_cooked() { &[] } else { header };
         let shown_bytes = header.len() + payload.len();
@@ -164,12 +196,13 @@ impl PacketSocket {
             return;
         }
         let ring = self.state.lock().ring.clone();
-        let is_kept = match ring {
+        let is_kept = match &ring {
             Some(ring) => ring.put(frame, passed_bytes, self.is_cooked()),
             None => self.keep(frame, passed_bytes),
         };
         self.inbox.lock().count(is_kept);
-        if is_kept {
+        // One that found no room in a block may have been what hands it over.
+        if is_kept || ring.is_some() {
             self.queue.notify(Events::IN | Events::RDNORM);
         }
     }
@@ -190,6 +223,9 @@ impl PacketSocket {
 
 impl Drop for PacketSocket {
     fn drop(&mut self) {
+        if let Some(group) = self.state.get_mut().fanout.take() {
+            group.remove(self);
+        }
         self.network.packet_sockets().count.fetch_sub(1, Ordering::Relaxed);
     }
 }

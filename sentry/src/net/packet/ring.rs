@@ -1,7 +1,8 @@
 //! Rings of received frames in memory that user code maps (PACKET_RX_RING; `Documentation/networking/packet_mmap.rst`).
 //!
 //! A ring has frames of equal size. The kernel fills the one at its head and hands it over by its status; user code hands it back
-//! the same way. What user code writes there can only make it miss frames. Versions 1 and 2 of the layout are known.
+//! the same way. What user code writes there can only make it miss frames. So it is in versions 1 and 2 of the layout; that of version
+//! 3 has [blocks](super::blocks).
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -10,6 +11,7 @@ use parking_lot::Mutex;
 use vm_memory::VolatileMemory;
 
 use super::address::LinkAddress;
+use super::blocks::BlockRing;
 use super::fields::word;
 use super::{ETHERNET_HEADER_BYTES, Frame};
 use crate::Errno;
@@ -18,6 +20,9 @@ use crate::platform::PAGE_SIZE;
 
 /// Bytes of `struct tpacket_hdr` and `struct tpacket2_hdr`, behind which the sender's address is.
 const HEADER_BYTES: u32 = 32;
+/// Bytes of `struct tpacket3_hdr`, and of `struct tpacket_block_desc`, which a block begins with.
+const HEADER_V3_BYTES: u32 = 48;
+pub(super) const BLOCK_HEADER_BYTES: u32 = 48;
 const ADDRESS_BYTES: u32 = 20;
 /// What frames begin at multiples of, and so does what they hold.
 const ALIGNMENT: u32 = 16;
@@ -26,8 +31,8 @@ const LINK_HEADER_BYTES: u32 = 16;
 /// The most memory of a ring.
 const MAX_RING_BYTES: u64 = 1 << 28;
 
-const STATUS_USER: u32 = 1;
-const STATUS_LOSING: u32 = 4;
+pub(super) const STATUS_USER: u32 = 1;
+pub(super) const STATUS_LOSING: u32 = 4;
 
 /// How headers of frames are laid out (`TPACKET_V*`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -35,6 +40,7 @@ pub(super) enum Version {
     #[default]
     V1 = 0,
     V2 = 1,
+    V3 = 2,
 }
 
 impl Version {
@@ -44,35 +50,48 @@ impl Version {
         match raw {
             0 => Ok(Self::V1),
             1 => Ok(Self::V2),
+            2 => Ok(Self::V3),
             _ => Err(Errno::EINVAL),
         }
     }
 
     /// How long the header of a frame is.
     pub(super) fn header_bytes(self) -> u32 {
-        HEADER_BYTES
+        if self == Self::V3 { HEADER_V3_BYTES } else { HEADER_BYTES }
     }
 }
 
-/// `struct tpacket_req`: blocks of memory, each with as many frames as fit.
+/// `struct tpacket_req`: blocks of memory, each with as many frames as fit; or `struct tpacket_req3`, where that is not settled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Geometry {
-    block_bytes: u32,
-    block_count: u32,
+    pub(super) block_bytes: u32,
+    pub(super) block_count: u32,
     frame_bytes: u32,
     frame_count: u32,
+    /// How long a block of version 3 waits to be full, in milliseconds; 0 for as long as is usual.
+    pub(super) wait_ms: u32,
+    /// Room for user code at the begin of a block of version 3.
+    private_bytes: u32,
 }
 
 impl Geometry {
     /// # Errors
     /// EINVAL.
-    pub(super) fn decode(value: &[u8]) -> Result<Self, Errno> {
-        let geometry = Self {
+    pub(super) fn decode(value: &[u8], version: Version) -> Result<Self, Errno> {
+        const FEATURES: usize = 6;
+        let mut geometry = Self {
             block_bytes: word(value, 0)?,
             block_count: word(value, 1)?,
             frame_bytes: word(value, 2)?,
             frame_count: word(value, 3)?,
+            wait_ms: 0,
+            private_bytes: 0,
         };
+        if version == Version::V3 {
+            // What of a frame's flow is told, nobody here reckons.
+            word(value, FEATURES)?;
+            (geometry.wait_ms, geometry.private_bytes) = (word(value, 4)?, word(value, 5)?);
+        }
         if geometry.block_count == 0 && geometry.frame_count != 0 {
             return Err(Errno::EINVAL);
         }
@@ -82,6 +101,13 @@ impl Geometry {
     /// Whether it is that of no ring.
     pub(super) fn is_none(self) -> bool {
         self.block_count == 0
+    }
+
+    /// Where the first frame of a block of version 3 begins.
+    pub(super) fn first_frame_offset(self) -> u32 {
+        const ALIGNMENT: u32 = 8;
+        let private = self.private_bytes.checked_next_multiple_of(ALIGNMENT);
+        private.and_then(|private| private.checked_add(BLOCK_HEADER_BYTES)).unwrap_or(u32::MAX)
     }
 
     fn len_bytes(self) -> u64 {
@@ -97,7 +123,10 @@ impl Geometry {
             && self.frame_bytes.is_multiple_of(ALIGNMENT)
             && i32::try_from(self.block_bytes).is_ok_and(|bytes| bytes > 0);
         let has_room = self.frame_bytes >= least && self.frame_bytes <= self.block_bytes;
-        if !is_aligned || !has_room || u32::try_from(self.len_bytes()).is_err() {
+        let holds_frames = version != Version::V3
+            || self.first_frame_offset().checked_add(HEADER_V3_BYTES + ADDRESS_BYTES)
+                < Some(self.block_bytes);
+        if !is_aligned || !has_room || !holds_frames || u32::try_from(self.len_bytes()).is_err() {
             return Err(Errno::EINVAL);
         }
         let frames = (self.block_bytes / self.frame_bytes).checked_mul(self.block_count);
@@ -108,12 +137,158 @@ impl Geometry {
     }
 }
 
-/// A ring.
-pub(super) struct ReceiveRing {
+/// The memory of a ring, which user code maps.
+pub(super) struct RingMemory(Arc<PageCache>);
+
+impl RingMemory {
+    /// So much, whose pages are made when they are first used.
+    ///
+    /// # Errors
+    /// ENOMEM.
+    pub(super) fn new(frames: &Arc<FrameAllocator>, geometry: Geometry) -> Result<Self, Errno> {
+        let cache = PageCache::new(frames, None, geometry.len_bytes());
+        cache.page(0)?;
+        Ok(Self(cache))
+    }
+
+    /// What mappings show.
+    pub(super) fn cache(&self) -> &Arc<PageCache> {
+        &self.0
+    }
+
+    fn with_status<T>(&self, place: u64, operate: impl FnOnce(&AtomicU32) -> T) -> Result<T, Errno> {
+        let page = self.0.page(place / PAGE_SIZE)?;
+        let offset = usize::try_from(place % PAGE_SIZE).map_err(|_| Errno::EFAULT)?;
+        page.slice().get_atomic_ref::<AtomicU32>(offset).map(operate).map_err(|_| Errno::EFAULT)
+    }
+
+    /// The status at a place.
+    pub(super) fn status(&self, place: u64) -> Result<u32, Errno> {
+        self.with_status(place, |status| status.load(Ordering::Acquire))
+    }
+
+    /// Hands over what the status at a place is of.
+    pub(super) fn set_status(&self, place: u64, status: u32) -> Result<(), Errno> {
+        self.with_status(place, |word| word.store(status, Ordering::Release))
+    }
+
+    pub(super) fn write(&self, place: u64, bytes: &[u8]) -> Result<(), Errno> {
+        self.0.write_at(bytes, place, None).map(drop)
+    }
+}
+
+/// How frames lie in a ring.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Layout {
+    pub(super) version: Version,
+    /// PACKET_RESERVE.
+    pub(super) reserve_bytes: u32,
+}
+
+impl Layout {
+    /// As much of a frame as has passed the filter and fits into so much room, without its header if it is `cooked`.
+    ///
+    /// # Errors
+    /// EINVAL: no such offset can be told.
+    pub(super) fn record<'a>(
+        &self,
+        frame: &'a Frame,
+        (passed_bytes, is_cooked): (usize, bool),
+        room_bytes: u32,
+    ) -> Result<Record<'a>, Errno> {
+        let link_bytes = if is_cooked { 0 } else { ETHERNET_HEADER_BYTES as u32 };
+        let header_bytes = self.version.header_bytes() + ADDRESS_BYTES;
+        let packet_offset = match is_cooked {
+            true => header_bytes.next_multiple_of(ALIGNMENT) + LINK_HEADER_BYTES,
+            false => (header_bytes + LINK_HEADER_BYTES).next_multiple_of(ALIGNMENT),
+        };
+        let packet_offset = packet_offset.saturating_add(self.reserve_bytes);
+        let offset = packet_offset - link_bytes;
+        let bytes = if is_cooked { frame.split().1 } else { &frame.bytes[..] };
+        let room_bytes = room_bytes.saturating_sub(offset) as usize;
+        let kept = bytes.get(..passed_bytes.min(room_bytes)).unwrap_or(bytes);
+        let short = |number: u32| u16::try_from(number).map_err(|_| Errno::EINVAL);
+        let (offset, packet_offset) = (short(offset)?, short(packet_offset)?);
+        Ok(Record { frame, layout: *self, whole_bytes: bytes.len(), kept, offset, packet_offset })
+    }
+}
+
+/// A frame as it lies in a ring.
+pub(super) struct Record<'a> {
+    frame: &'a Frame,
+    layout: Layout,
+    whole_bytes: usize,
+    kept: &'a [u8],
+    offset: u16,
+    packet_offset: u16,
+}
+
+fn number(len: usize) -> u32 {
+    u32::try_from(len).unwrap_or(u32::MAX)
+}
+
+impl Record<'_> {
+    /// How long the frame is.
+    pub(super) fn whole_bytes(&self) -> u32 {
+        number(self.whole_bytes)
+    }
+
+    /// How much of it there is.
+    pub(super) fn kept_bytes(&self) -> u32 {
+        number(self.kept.len())
+    }
+
+    /// How much it takes, with its header.
+    pub(super) fn len_bytes(&self) -> u32 {
+        u32::from(self.offset).saturating_add(self.kept_bytes())
+    }
+
+    /// Writes it to a place: a header of these words before the offsets, the sender, and what there is of the frame.
+    ///
+    /// # Errors
+    /// EFAULT, ENOMEM.
+    pub(super) fn write(&self, memory: &RingMemory, place: u64, words: &[u32]) -> Result<(), Errno> {
+        let mut header: Vec<u8> = words.iter().flat_map(|word| word.to_ne_bytes()).collect();
+        header.extend(self.offsets());
+        header.resize(self.layout.version.header_bytes() as usize, 0);
+        memory.write(place, &header)?;
+        self.write_rest(memory, place)
+    }
+
+    fn offsets(&self) -> impl Iterator<Item = u8> {
+        [self.offset, self.packet_offset].into_iter().flat_map(u16::to_ne_bytes)
+    }
+
+    fn write_rest(&self, memory: &RingMemory, place: u64) -> Result<(), Errno> {
+        let address = self.frame.sender().encode_whole()?;
+        memory.write(place + u64::from(self.layout.version.header_bytes()), address.bytes())?;
+        memory.write(place + u64::from(self.offset), self.kept)
+    }
+
+    /// The header of versions 1 and 2, behind the status.
+    fn header(&self) -> Vec<u8> {
+        let time = self.frame.time;
+        let (fraction, before) = match self.layout.version {
+            // A status of 64 bits, and microseconds.
+            Version::V1 => (time.subsec_micros(), size_of::<u32>()),
+            _ => (time.subsec_nanos(), 0),
+        };
+        let mut header = vec![0; before];
+        header.extend_from_slice(&self.whole_bytes().to_ne_bytes());
+        header.extend_from_slice(&self.kept_bytes().to_ne_bytes());
+        header.extend(self.offsets());
+        header.extend(time.as_secs().to_le_bytes().iter().take(size_of::<u32>()));
+        header.extend_from_slice(&fraction.to_ne_bytes());
+        header.resize(HEADER_BYTES as usize - size_of::<u32>(), 0);
+        header
+    }
+}
+
+/// A ring of frames.
+pub(super) struct FrameRing {
     geometry: Geometry,
-    version: Version,
-    reserve_bytes: u32,
-    cache: Arc<PageCache>,
+    layout: Layout,
+    memory: RingMemory,
     head: Mutex<Head>,
 }
 
@@ -124,25 +299,17 @@ struct Head {
     is_losing: bool,
 }
 
-impl ReceiveRing {
-    /// An empty one, whose pages are made when they are first used.
+impl FrameRing {
+    /// An empty one.
     ///
     /// # Errors
     /// ENOMEM.
     pub(super) fn new(
         frames: &Arc<FrameAllocator>,
-        geometry: Geometry,
-        version: Version,
-        reserve_bytes: u32,
+        (geometry, layout): (Geometry, Layout),
     ) -> Result<Arc<Self>, Errno> {
-        let cache = PageCache::new(frames, None, geometry.len_bytes());
-        cache.page(0)?;
-        Ok(Arc::new(Self { geometry, version, reserve_bytes, cache, head: Mutex::default() }))
-    }
-
-    /// What mappings show.
-    pub(super) fn cache(&self) -> &Arc<PageCache> {
-        &self.cache
+        let memory = RingMemory::new(frames, geometry)?;
+        Ok(Arc::new(Self { geometry, layout, memory, head: Mutex::default() }))
     }
 
     /// Where a frame begins.
@@ -152,31 +319,21 @@ impl ReceiveRing {
         block + u64::from(index % per_block) * u64::from(self.geometry.frame_bytes)
     }
 
-    fn with_status<T>(&self, index: u32, operate: impl FnOnce(&AtomicU32) -> T) -> Result<T, Errno> {
-        let place = self.place(index);
-        let page = self.cache.page(place / PAGE_SIZE)?;
-        let offset = usize::try_from(place % PAGE_SIZE).map_err(|_| Errno::EFAULT)?;
-        page.slice().get_atomic_ref::<AtomicU32>(offset).map(operate).map_err(|_| Errno::EFAULT)
-    }
-
     fn is_free(&self, index: u32) -> bool {
-        self.with_status(index, |status| status.load(Ordering::Acquire)) == Ok(0)
+        self.memory.status(self.place(index)) == Ok(0)
     }
 
-    /// Whether user code has a frame to look at.
-    pub(super) fn is_readable(&self) -> bool {
+    fn has_room(&self) -> bool {
+        self.is_free(self.head.lock().index)
+    }
+
+    fn is_readable(&self) -> bool {
         let index = self.head.lock().index;
         let last = index.checked_sub(1).unwrap_or(self.geometry.frame_count.saturating_sub(1));
         !self.is_free(last)
     }
 
-    fn write(&self, place: u64, bytes: &[u8]) -> Result<(), Errno> {
-        self.cache.write_at(bytes, place, None).map(drop)
-    }
-
-    /// Puts as much of a frame into the ring as has passed the filter and fits, without its header if it is `cooked`. Returns whether
-    /// there was room for it.
-    pub(super) fn put(&self, frame: &Frame, passed_bytes: usize, is_cooked: bool) -> bool {
+    fn put(&self, frame: &Frame, passed_bytes: usize, is_cooked: bool) -> bool {
         let mut head = self.head.lock();
         let index = head.index;
         if !self.is_free(index) || self.fill(index, frame, (passed_bytes, is_cooked)).is_err() {
@@ -184,8 +341,7 @@ impl ReceiveRing {
             return false;
         }
         let losing = if std::mem::take(&mut head.is_losing) { STATUS_LOSING } else { 0 };
-        let status = STATUS_USER | losing;
-        if self.with_status(index, |word| word.store(status, Ordering::Release)).is_err() {
+        if self.memory.set_status(self.place(index), STATUS_USER | losing).is_err() {
             return false;
         }
         head.index = (index + 1) % self.geometry.frame_count.max(1);
@@ -193,46 +349,53 @@ impl ReceiveRing {
     }
 
     /// Writes all of a frame but its status.
-    fn fill(&self, index: u32, frame: &Frame, (passed_bytes, is_cooked): (usize, bool)) -> Result<(), Errno> {
+    fn fill(&self, index: u32, frame: &Frame, how: (usize, bool)) -> Result<(), Errno> {
+        let record = self.layout.record(frame, how, self.geometry.frame_bytes)?;
         let place = self.place(index);
-        let link_bytes = if is_cooked { 0 } else { ETHERNET_HEADER_BYTES as u32 };
-        let header_bytes = HEADER_BYTES + ADDRESS_BYTES;
-        let packet_offset = match is_cooked {
-            true => header_bytes.next_multiple_of(ALIGNMENT) + LINK_HEADER_BYTES,
-            false => (header_bytes + LINK_HEADER_BYTES).next_multiple_of(ALIGNMENT),
-        };
-        let packet_offset = packet_offset.saturating_add(self.reserve_bytes);
-        let offset = packet_offset - link_bytes;
-        let bytes = if is_cooked { frame.split().1 } else { &frame.bytes[..] };
-        let room_bytes = self.geometry.frame_bytes.saturating_sub(offset) as usize;
-        let kept = bytes.get(..passed_bytes.min(room_bytes)).unwrap_or(bytes);
-        let number = |len: usize| u32::try_from(len).unwrap_or(u32::MAX);
-        let short = |number: u32| u16::try_from(number).map_err(|_| Errno::EINVAL);
-        let lens = (number(bytes.len()), number(kept.len()));
-        let header = self.header(frame, lens, (short(offset)?, short(packet_offset)?));
-        self.write(place + size_of::<u32>() as u64, &header)?;
-        let address = frame.sender().encode_whole()?;
-        self.write(place + u64::from(HEADER_BYTES), address.bytes())?;
-        self.write(place + u64::from(offset), kept)
+        self.memory.write(place + size_of::<u32>() as u64, &record.header())?;
+        record.write_rest(&self.memory, place)
+    }
+}
+
+/// A ring of either kind.
+#[derive(Clone)]
+pub(super) enum ReceiveRing {
+    Frames(Arc<FrameRing>),
+    Blocks(Arc<BlockRing>),
+}
+
+impl ReceiveRing {
+    /// What mappings show.
+    pub(super) fn cache(&self) -> &Arc<PageCache> {
+        match self {
+            Self::Frames(ring) => ring.memory.cache(),
+            Self::Blocks(ring) => ring.cache(),
+        }
     }
 
-    /// The header of a frame behind its status.
-    fn header(&self, frame: &Frame, lens: (u32, u32), offsets: (u16, u16)) -> Vec<u8> {
-        let seconds = frame.time.as_secs().to_le_bytes();
-        let (fraction, before) = match self.version {
-            // A status of 64 bits, and microseconds.
-            Version::V1 => (frame.time.subsec_micros(), size_of::<u32>()),
-            Version::V2 => (frame.time.subsec_nanos(), 0),
-        };
-        let mut header = vec![0; before];
-        header.extend_from_slice(&lens.0.to_ne_bytes());
-        header.extend_from_slice(&lens.1.to_ne_bytes());
-        header.extend_from_slice(&offsets.0.to_ne_bytes());
-        header.extend_from_slice(&offsets.1.to_ne_bytes());
-        header.extend(seconds.iter().take(size_of::<u32>()));
-        header.extend_from_slice(&fraction.to_ne_bytes());
-        header.resize(HEADER_BYTES as usize - size_of::<u32>(), 0);
-        header
+    /// Whether user code has something to look at.
+    pub(super) fn is_readable(&self) -> bool {
+        match self {
+            Self::Frames(ring) => ring.is_readable(),
+            Self::Blocks(ring) => ring.is_readable(),
+        }
+    }
+
+    /// Whether there is room for a frame.
+    pub(super) fn has_room(&self) -> bool {
+        match self {
+            Self::Frames(ring) => ring.has_room(),
+            Self::Blocks(ring) => ring.has_room(),
+        }
+    }
+
+    /// Puts as much of a frame into the ring as has passed the filter and fits, without its header if it is `cooked`. Returns whether
+    /// there was room for it.
+    pub(super) fn put(&self, frame: &Frame, passed_bytes: usize, is_cooked: bool) -> bool {
+        match self {
+            Self::Frames(ring) => ring.put(frame, passed_bytes, is_cooked),
+            Self::Blocks(ring) => ring.put(frame, passed_bytes, is_cooked),
+        }
     }
 }
 

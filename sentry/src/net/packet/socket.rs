@@ -39,6 +39,10 @@ impl Socket for PacketSocket {
             index => Some(Link::find(&self.network, index).ok_or(Errno::ENODEV)?),
         };
         let mut state = self.state.lock();
+        // A group has one address.
+        if state.fanout.is_some() {
+            return Err(Errno::EINVAL);
+        }
         state.device = device.map(|link| link.device);
         if address.protocol != 0 {
             state.protocol = address.protocol;
