@@ -222,6 +222,49 @@ static void netlink(void) {
   OK(close(one));
 }
 
+// What is sent to one who has shut both halves is answered with a reset; what a connection leaves behind that is over.
+static void ends_of_connections(void) {
+  int ends[2];
+  char byte;
+  make_connection("127.0.0.1", ends);
+  OK(shutdown(ends[1], SHUT_RDWR));
+  CHECK_EQ(recv(ends[0], &byte, 1, 0), 0);
+  CHECK_EQ(send(ends[0], "x", 1, MSG_NOSIGNAL), 1);
+  await_events(ends[0], POLLERR);
+  CHECK_EQ(option_of(ends[0], SOL_SOCKET, SO_ERROR), EPIPE);
+  CHECK_EQ(option_of(ends[1], SOL_SOCKET, SO_ERROR), ECONNRESET);
+  CHECK_ERRNO(send(ends[0], "x", 1, MSG_NOSIGNAL), EPIPE);
+  for (int i = 0; i < 2; i++) OK(close(ends[i]));
+
+  // One who reads no more gets it all the same.
+  make_connection("127.0.0.1", ends);
+  OK(shutdown(ends[1], SHUT_RD));
+  for (int i = 0; i < 2; i++) CHECK_EQ(send(ends[0], "x", 1, MSG_NOSIGNAL), 1);
+  for (int i = 0; i < 2; i++) OK(close(ends[i]));
+
+  struct sockaddr none = {.sa_family = AF_UNSPEC};
+  make_connection("127.0.0.1", ends);
+  for (int i = 0; i < 2; i++) OK(shutdown(ends[i], SHUT_WR));
+  for (int i = 0; i < 2; i++) CHECK_EQ(recv(ends[i], &byte, 1, 0), 0);
+  OK(connect(ends[0], &none, sizeof none));
+  CHECK_EQ(option_of(ends[0], SOL_SOCKET, SO_ERROR), 0);
+  for (int i = 0; i < 2; i++) OK(close(ends[i]));
+
+  int one = make(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+  CHECK_ERRNO(connect_to(one, at("127.0.0.1", 1)), EINPROGRESS);
+  await_events(one, POLLHUP);
+  OK(bind_to(one, at("127.0.0.1", 0)));
+  CHECK_ERRNO(bind_to(one, at("127.0.0.1", 0)), EINVAL);
+  OK(close(one));
+
+  // Who asks only how much room all links need says nothing of his own.
+  struct ifconf all = {.ifc_len = -77};
+  one = make(AF_INET, SOCK_DGRAM, 0);
+  OK(ioctl(one, SIOCGIFCONF, &all));
+  CHECK_EQ(all.ifc_len, sizeof(struct ifreq));
+  OK(close(one));
+}
+
 int main(void) {
   OK(unshare(CLONE_NEWNET));
   set_up("lo");
@@ -235,6 +278,7 @@ int main(void) {
   requests();
   raw_sockets();
   whole_packet();
+  ends_of_connections();
   netlink();
   puts("ok");
 }

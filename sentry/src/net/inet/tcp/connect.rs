@@ -40,6 +40,10 @@ impl TcpSocket {
     /// bind(2), to an address that may be bound to.
     pub(super) fn bind_to(&self, address: SocketAddr) -> Result<(), Errno> {
         let mut state = self.state.lock();
+        // The port that a connection was given is free when that has failed.
+        if matches!(state.role, Role::Failed) {
+            state.release_port();
+        }
         if state.bound.is_some() || !matches!(state.role, Role::Closed | Role::Failed) {
             return Err(Errno::EINVAL);
         }
@@ -323,11 +327,16 @@ impl TcpSocket {
         let role = {
             let mut state = self.state.lock();
             state.release_port();
-            let is_broken_off =
-                matches!(state.role, Role::Connected(_) | Role::Connecting { .. } | Role::Outside(_));
-            if is_broken_off {
-                state.error = Some(Errno::ECONNRESET);
-            }
+            // Of a connection that is over, only what was not told yet is.
+            let error = match &state.role {
+                Role::Connected(connection) => {
+                    let mut inbox = connection.own.inbox();
+                    if inbox.is_closed() { inbox.error.take() } else { Some(Errno::ECONNRESET) }
+                }
+                Role::Connecting { .. } | Role::Outside(_) => Some(Errno::ECONNRESET),
+                _ => None,
+            };
+            state.error = error.or(state.error.take());
             state.is_shut = false;
             std::mem::take(&mut state.role)
         };

@@ -91,6 +91,11 @@ impl Inbox {
         self.is_reset || self.has_ended && self.is_send_shut
     }
 
+    /// Whether bytes that come are answered with a reset: nobody reads them any more, nor has anything to say.
+    pub(super) fn refuses_bytes(&self) -> bool {
+        self.is_gone || self.is_receive_shut && self.is_send_shut
+    }
+
     pub(super) fn is_reading_over(&self) -> bool {
         self.has_ended || self.is_reset || self.is_receive_shut
     }

@@ -119,9 +119,10 @@ impl Ends {
         let held = outbox.len_bytes();
         let due = if how == Flush::All { held } else { held - held % segment_bytes };
         let mut inbox = self.peer.inbox();
-        let max_bytes = if inbox.is_gone { due } else { due.min(inbox.room(&self.peer.memory)) };
+        let is_gone = inbox.refuses_bytes();
+        let max_bytes = if is_gone { due } else { due.min(inbox.room(&self.peer.memory)) };
         inbox.peer_waits |= max_bytes < due;
-        let (is_gone, target) = (inbox.is_gone, &mut inbox.bytes);
+        let target = &mut inbox.bytes;
         let mut take = |piece: &[u8]| is_gone || target.push(piece).is_ok_and(|pushed| pushed == piece.len());
         let taking = Taking { max_bytes, peek_offset: None, is_urgent_inline: true, take: &mut take };
         let sent = if max_bytes == 0 { 0 } else { outbox.bytes.read(taking).unwrap_or(0) };
@@ -132,6 +133,7 @@ impl Ends {
             self.count_lost(sent);
             // The answer is a reset.
             self.own.reset();
+            self.peer.reset();
             return (0, false);
         }
         (sent, is_over)

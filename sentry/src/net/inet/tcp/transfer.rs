@@ -66,7 +66,7 @@ impl TcpSocket {
             return if ends.has_room_to_hold() { Ok(()) } else { Err(Errno::EAGAIN) };
         }
         let mut inbox = peer.inbox();
-        if inbox.is_gone || inbox.room(&peer.memory) > 0 {
+        if inbox.refuses_bytes() || inbox.room(&peer.memory) > 0 {
             return Ok(());
         }
         inbox.peer_waits = true;
@@ -187,11 +187,12 @@ fn receive_urgent(
 fn put(ends: &Ends, outgoing: &Outgoing<'_>) -> Result<usize, Errno> {
     let (own, peer) = (&ends.own, &ends.peer);
     // Without bytes there is no segment that could be answered with a reset.
-    let is_all_lost = peer.inbox().is_gone && !outgoing.bytes.is_empty();
+    let is_all_lost = peer.inbox().refuses_bytes() && !outgoing.bytes.is_empty();
     if is_all_lost {
         // They go out, and the answer is a reset.
         ends.count_lost(outgoing.bytes.len());
         own.reset();
+        peer.reset();
         return Ok(outgoing.bytes.len());
     }
     let (pushed, is_urgent) = {
