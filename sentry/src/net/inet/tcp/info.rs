@@ -85,7 +85,9 @@ impl TcpSocket {
             (inbox.bytes.written_bytes(), inbox.window_bytes().saturating_sub(inbox.bytes.unread_bytes()))
         };
         let (sent, ended, peer_window) = {
-            let (is_send_shut, inbox) = (ends.own.inbox().is_send_shut, ends.peer.inbox());
+            // One after the other: both are the same of a connection to itself.
+            let is_send_shut = ends.own.inbox().is_send_shut;
+            let inbox = ends.peer.inbox();
             let unsent = inbox.unsent_bytes() as u64;
             let window = inbox.window_bytes().saturating_sub(inbox.bytes.unread_bytes());
             (inbox.bytes.written_bytes() - unsent, is_send_shut, window)
