@@ -137,14 +137,10 @@ fn wait(
     let instance = description.downcast::<EpollFile>().ok_or(Errno::EINVAL)?;
     let queue = description.file().wait_queue().ok_or(Errno::EINVAL)?;
     let take = |task: &mut CurrentTask| {
-        if !instance.has_ready() {
-            return None;
-        }
         // Before anything is taken off: an edge must not be lost to a bad address.
-        if let Err(error) = task.memory().check_writable(events.address(), size_of::<EpollEvent>()) {
-            return Some(Err(error));
-        }
-        Some(instance.take_ready(max_events.min(MAX_TAKEN))).filter(|ready| !ready.is_empty()).map(Ok)
+        let may_tell = || task.memory().check_writable(events.address(), size_of::<EpollEvent>());
+        let taken = instance.take_ready(max_events.min(MAX_TAKEN), may_tell);
+        Some(taken).filter(|taken| taken.as_ref().map_or(true, |ready| !ready.is_empty()))
     };
     let ready = match task.block_with(&[(queue, Events::IN)], deadline, take) {
         Ok(ready) => ready?,

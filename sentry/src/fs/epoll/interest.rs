@@ -205,11 +205,11 @@ impl Interest {
         if wished.is_empty() { wished } else { file.readiness() & wished }
     }
 
-    /// The event to report, and whether the interest goes back to the ready list; `None` if it is not ready.
-    pub(super) fn take(&self, file: &dyn File) -> Option<(ReadyEvent, bool)> {
-        let events = self.ready_events(file);
+    /// The event to report of a file that is ready for `events`, and whether the interest goes back to the ready list; `None`
+    /// if it has fired meanwhile.
+    pub(super) fn take(&self, events: Events) -> Option<(ReadyEvent, bool)> {
         let mut state = self.state.lock();
-        if events.is_empty() || state.is_disabled {
+        if state.is_disabled {
             return None;
         }
         let is_one_shot = state.requested.flags.contains(InterestFlags::ONESHOT);

@@ -175,8 +175,16 @@ impl EpollFile {
         self.shared.ready.lock().retain(|ready| !Arc::ptr_eq(ready, interest));
     }
 
-    /// Takes at most `max_events` ready files; empty if none is ready.
-    pub fn take_ready(&self, max_events: usize) -> Vec<ReadyEvent> {
+    /// Takes at most `max_events` ready files; empty if none is ready. Each file is asked once: what some tell, they tell only
+    /// once. `may_tell` is asked before the first one is taken off, which stays if it fails.
+    ///
+    /// # Errors
+    /// What `may_tell` fails with.
+    pub fn take_ready(
+        &self,
+        max_events: usize,
+        mut may_tell: impl FnMut() -> Result<(), Errno>,
+    ) -> Result<Vec<ReadyEvent>, Errno> {
         let mut reported = Vec::new();
         let mut level_triggered = Vec::new();
         // What is put back must not be taken again in this round.
@@ -185,7 +193,14 @@ impl EpollFile {
             remaining -= 1;
             let Some(interest) = self.shared.pop() else { break };
             let Some(file) = interest.file() else { continue };
-            let Some((event, is_level_triggered)) = interest.take(&**file.file()) else { continue };
+            let events = interest.ready_events(&**file.file());
+            if events.is_empty() {
+                continue;
+            }
+            if reported.is_empty() {
+                may_tell().inspect_err(|_| self.shared.push_first(&interest))?;
+            }
+            let Some((event, is_level_triggered)) = interest.take(events) else { continue };
             reported.push(event);
             if is_level_triggered {
                 level_triggered.push(interest);
@@ -194,7 +209,7 @@ impl EpollFile {
         for interest in level_triggered {
             self.shared.push(&interest);
         }
-        reported
+        Ok(reported)
     }
 
     /// Whether some file is ready.

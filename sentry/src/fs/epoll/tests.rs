@@ -40,14 +40,14 @@ const EXCLUSIVE: u32 = linux_raw_sys::general::EPOLLEXCLUSIVE;
 fn level_triggered_files_are_reported_until_they_are_not_ready() {
     let (epoll, file) = (EpollFile::new(&Arc::default()), counter(0));
     epoll.add(5, &file, requested(IN, 77)).unwrap();
-    assert_eq!(epoll.take_ready(8), []);
+    assert_eq!(epoll.take_ready(8, || Ok(())).unwrap(), []);
     bump(&file);
     let event = ReadyEvent { events: Events::IN, data: 77 };
-    assert_eq!(epoll.take_ready(8), [event]);
-    assert_eq!(epoll.take_ready(8), [event]);
+    assert_eq!(epoll.take_ready(8, || Ok(())).unwrap(), [event]);
+    assert_eq!(epoll.take_ready(8, || Ok(())).unwrap(), [event]);
     assert!(epoll.readiness().contains(Events::IN));
     file.file().read_at(&mut [0; 8], 0).unwrap();
-    assert_eq!(epoll.take_ready(8), []);
+    assert_eq!(epoll.take_ready(8, || Ok(())).unwrap(), []);
     assert!(epoll.readiness().is_empty());
 }
 
@@ -55,21 +55,21 @@ fn level_triggered_files_are_reported_until_they_are_not_ready() {
 fn edge_triggered_files_are_reported_once_an_event() {
     let (epoll, file) = (EpollFile::new(&Arc::default()), counter(1));
     epoll.add(5, &file, requested(IN | EDGE, 1)).unwrap();
-    assert_eq!(epoll.take_ready(8).len(), 1);
-    assert_eq!(epoll.take_ready(8).len(), 0);
+    assert_eq!(epoll.take_ready(8, || Ok(())).unwrap().len(), 1);
+    assert_eq!(epoll.take_ready(8, || Ok(())).unwrap().len(), 0);
     bump(&file);
-    assert_eq!(epoll.take_ready(8).len(), 1);
+    assert_eq!(epoll.take_ready(8, || Ok(())).unwrap().len(), 1);
 }
 
 #[test]
 fn one_shot_interests_sleep_until_modified() {
     let (epoll, file) = (EpollFile::new(&Arc::default()), counter(1));
     epoll.add(5, &file, requested(IN | ONE_SHOT, 1)).unwrap();
-    assert_eq!(epoll.take_ready(8).len(), 1);
+    assert_eq!(epoll.take_ready(8, || Ok(())).unwrap().len(), 1);
     bump(&file);
-    assert_eq!(epoll.take_ready(8).len(), 0);
+    assert_eq!(epoll.take_ready(8, || Ok(())).unwrap().len(), 0);
     epoll.modify(5, &file, requested(IN, 2)).unwrap();
-    assert_eq!(epoll.take_ready(8), [ReadyEvent { events: Events::IN, data: 2 }]);
+    assert_eq!(epoll.take_ready(8, || Ok(())).unwrap(), [ReadyEvent { events: Events::IN, data: 2 }]);
 }
 
 #[test]
@@ -79,7 +79,7 @@ fn ready_files_take_turns() {
     for (number, file) in files.iter().enumerate() {
         epoll.add(number as i32, file, requested(IN, number as u64)).unwrap();
     }
-    let seen: Vec<u64> = (0..6).map(|_| epoll.take_ready(1)[0].data).collect();
+    let seen: Vec<u64> = (0..6).map(|_| epoll.take_ready(1, || Ok(())).unwrap()[0].data).collect();
     assert_eq!(seen, [0, 1, 2, 0, 1, 2]);
 }
 
@@ -88,10 +88,10 @@ fn closing_a_file_ends_its_interest() {
     let (epoll, file) = (EpollFile::new(&Arc::default()), counter(1));
     epoll.add(5, &file, requested(IN, 1)).unwrap();
     drop(file);
-    assert_eq!(epoll.take_ready(8), []);
+    assert_eq!(epoll.take_ready(8, || Ok(())).unwrap(), []);
     let again = counter(1);
     epoll.add(5, &again, requested(IN, 2)).unwrap();
-    assert_eq!(epoll.take_ready(8).len(), 1);
+    assert_eq!(epoll.take_ready(8, || Ok(())).unwrap().len(), 1);
 }
 
 #[test]
@@ -109,9 +109,9 @@ fn hang_ups_are_reported_unasked() {
         Pipe::pair(&Arc::default(), OpenFlags::empty(), KernelUid::ROOT, KernelGid::ROOT).unwrap();
     let (epoll, reader) = (EpollFile::new(&Arc::default()), describe(reader));
     epoll.add(3, &reader, requested(0, 9)).unwrap();
-    assert_eq!(epoll.take_ready(8), []);
+    assert_eq!(epoll.take_ready(8, || Ok(())).unwrap(), []);
     drop(writer);
-    assert_eq!(epoll.take_ready(8), [ReadyEvent { events: Events::HUP, data: 9 }]);
+    assert_eq!(epoll.take_ready(8, || Ok(())).unwrap(), [ReadyEvent { events: Events::HUP, data: 9 }]);
 }
 
 #[test]
@@ -123,7 +123,7 @@ fn the_list_knows_its_members() {
     assert_eq!(epoll.add(5, &file, requested(IN, 1)), Err(Errno::EEXIST));
     epoll.add(6, &file, requested(IN, 1)).unwrap();
     epoll.remove(5, &file).unwrap();
-    assert_eq!(epoll.take_ready(8).len(), 1);
+    assert_eq!(epoll.take_ready(8, || Ok(())).unwrap().len(), 1);
     epoll.add(7, &file, requested(IN | EXCLUSIVE, 1)).unwrap();
     assert_eq!(epoll.modify(7, &file, requested(IN, 1)), Err(Errno::EINVAL));
     assert_eq!(epoll.add(8, &file, requested(IN | EXCLUSIVE | ONE_SHOT, 1)), Err(Errno::EINVAL));
@@ -138,10 +138,10 @@ fn an_event_travels_through_nested_epolls_and_wakes_the_outermost() {
     outer.add(4, &inner, requested(IN, 2)).unwrap();
     let bell = Arc::new(Bell(Mutex::new(0)));
     let _registration = outer.wait_queue().unwrap().register(Events::IN, bell.clone());
-    assert_eq!(outer.take_ready(8), []);
+    assert_eq!(outer.take_ready(8, || Ok(())).unwrap(), []);
     bump(&file);
     assert_eq!(*bell.0.lock(), 1);
-    assert_eq!(outer.take_ready(8), [ReadyEvent { events: Events::IN, data: 2 }]);
+    assert_eq!(outer.take_ready(8, || Ok(())).unwrap(), [ReadyEvent { events: Events::IN, data: 2 }]);
 }
 
 #[test]
