@@ -44,7 +44,7 @@ numbers! {
     /// fs.leases-enable: whether F_SETLEASE is served.
     LeasesEnable = 1, 0..=1;
     /// fs.mount-max: how many mounts a namespace may have.
-    MountMax = 100_000, 1..=INT_MAX;
+    MountMax = 10_000, 1..=INT_MAX;
     /// fs.nr_open: what RLIMIT_NOFILE can be raised to.
     MaxDescriptors = 1 << 20, 64..=INT_MAX & !63;
     /// fs.pipe-max-size: how many bytes of room an unprivileged user gives a pipe.

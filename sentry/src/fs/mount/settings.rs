@@ -34,7 +34,9 @@ impl Settings {
             if let Some(propagation) = self.propagation {
                 change.set_propagation(mount, propagation);
             }
-            if let Some(core) = mount.namespace() {
+            // What a mount passes on is no news to who polls /proc/PID/mounts.
+            let is_shown = !(self.clear | self.set).is_empty();
+            if let Some(core) = mount.namespace().filter(|_| is_shown) {
                 change.touch(&core);
             }
         }
