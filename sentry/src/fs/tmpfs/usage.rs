@@ -53,6 +53,13 @@ fn add_up_to(counter: &AtomicU64, count: u64, max: u64) -> Result<(), Errno> {
     counter.fetch_update(Ordering::Relaxed, Ordering::Relaxed, add).map(drop).map_err(|_| Errno::ENOSPC)
 }
 
+/// Pages of a symbolic link whose text has this length.
+pub(super) fn link_pages(len_bytes: usize) -> u64 {
+    /// Longest text in an inode, with its NUL (`SHORT_SYMLINK_LEN`).
+    const MAX_SHORT_BYTES: usize = 128;
+    u64::from(len_bytes >= MAX_SHORT_BYTES)
+}
+
 /// Pages and inodes in use, against their limits.
 pub(super) struct Usage {
     max_pages: AtomicU64,
@@ -137,6 +144,18 @@ impl Usage {
     /// Counts bytes that are no longer kept.
     pub(super) fn release_bytes(&self, len_bytes: usize) {
         self.kept.remove(len_bytes as u64);
+    }
+
+    /// Counts the text of a symbolic link: one that does not fit into its inode takes a page, as on Linux.
+    pub(super) fn keep_link(&self, len_bytes: usize) -> Result<(), Errno> {
+        self.keep_bytes(len_bytes)?;
+        self.charge(link_pages(len_bytes)).inspect_err(|_| self.release_bytes(len_bytes))
+    }
+
+    /// Counts the text of a symbolic link no longer.
+    pub(super) fn release_link(&self, len_bytes: usize) {
+        self.uncharge(link_pages(len_bytes));
+        self.release_bytes(len_bytes);
     }
 
     /// What statfs(2) tells.

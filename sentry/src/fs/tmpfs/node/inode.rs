@@ -14,6 +14,7 @@ use crate::fs::metadata::{AttributeChanges, DeviceNumber, FileKind, Metadata, Ti
 use crate::fs::operations::check_prefix;
 use crate::fs::sleeper::ServedPace;
 use crate::fs::tmpfs::file::{DirectoryFile, RegularFile};
+use crate::fs::tmpfs::usage::link_pages;
 use crate::fs::{File, FileFlags, OpenFlags, WriteCount};
 use crate::heap::HeapCharge;
 
@@ -31,6 +32,7 @@ impl Inode for Node {
             }
             (_, Some(lower)) => lower.blocks,
             (Body::Regular(data), None) => data.cache.get().map_or(0, |cache| cache.pages() * 8),
+            (Body::Symlink(text), None) => link_pages(text.len()) * 8,
             (_, None) => 0,
         };
         let special_device = match self.body {

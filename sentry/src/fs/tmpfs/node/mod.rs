@@ -115,15 +115,8 @@ impl Node {
     fn new(volume: &Arc<Volume>, creation: &NodeCreation<'_>, parent_ino: u64) -> Result<Arc<Self>, Errno> {
         let text_bytes = if let NewNode::Symlink(text) = creation.node { text.len() } else { 0 };
         let heap_charge = HeapCharge::new(NODE_BYTES + text_bytes).map_err(|_| Errno::ENOSPC)?;
-        if let NewNode::Symlink(text) = creation.node {
-            volume.usage.keep_bytes(text.len())?;
-        }
-        if let Err(error) = volume.usage.add_inode() {
-            if let NewNode::Symlink(text) = creation.node {
-                volume.usage.release_bytes(text.len());
-            }
-            return Err(error);
-        }
+        volume.usage.keep_link(text_bytes)?;
+        volume.usage.add_inode().inspect_err(|_| volume.usage.release_link(text_bytes))?;
         let now = Timestamp::now();
         let kind = creation.node.kind();
         Ok(Arc::new_cyclic(|this| Self {
@@ -324,7 +317,7 @@ impl Drop for Node {
             }
         }
         if let (Body::Symlink(text), None) = (&self.body, &self.lower) {
-            usage.release_bytes(text.len());
+            usage.release_link(text.len());
         }
         if let Some(xattrs) = self.xattrs.get_mut() {
             usage.release_bytes(xattrs.kept_bytes());
