@@ -35,6 +35,10 @@ impl Inode for DescriptionInode {
     }
 
     fn set_attributes(&self, changes: &AttributeChanges) -> Result<(), Errno> {
+        // What has no length is not truncated by its name in /proc/PID/fd either.
+        if changes.size_bytes.is_some() {
+            return Err(Errno::EINVAL);
+        }
         self.description.file().set_attributes(changes)
     }
 

@@ -301,9 +301,9 @@ fn signal_owner(
         uapi::F_SETOWN => {
             // A negative number is a process group.
             let id = int(argument);
-            owner.kind = if id < 0 { F_OWNER_PGRP } else { F_OWNER_PID };
-            owner.id = id.checked_abs().ok_or(Errno::EINVAL)?;
-            check_is_somebody(task, owner.id)?;
+            let number = id.checked_abs().ok_or(Errno::EINVAL)?;
+            check_is_somebody(task, number)?;
+            (owner.kind, owner.id) = (if id < 0 { F_OWNER_PGRP } else { F_OWNER_PID }, number);
             owner.target = signal_target(task, owner.kind, owner.id);
             owner.setter = Some(setter);
             description.tell_owner_of_urgent_data(task.kernel().async_signals());

@@ -7,8 +7,10 @@ use rustix::rand::{GetRandomFlags, getrandom};
 
 use crate::Errno;
 use crate::fs::special::DeviceDriver;
-use crate::fs::{DeviceNumber, File, Inode, Metadata, OpenFlags, Splicing, Viewer};
+use crate::fs::{Caller, DeviceNumber, File, Inode, Metadata, OpenFlags, Splicing, Viewer};
 use crate::memory::{FrameAllocator, PageCache};
+use crate::platform::VirtualAddress;
+use crate::wait::{Events, WaitQueue};
 
 /// Which memory device; the values are the minor numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,7 +44,8 @@ impl DeviceDriver for MemoryDevices {
     ) -> Result<Arc<dyn File>, Errno> {
         let kinds = [Kind::Null, Kind::Zero, Kind::Full, Kind::Random, Kind::Urandom];
         let kind = kinds.into_iter().find(|kind| *kind as u32 == device.minor).ok_or(Errno::ENXIO)?;
-        Ok(Arc::new(MemoryDevice { kind, inode: inode.clone(), frames: self.frames.clone() }))
+        let silence = (kind == Kind::Random).then(WaitQueue::default);
+        Ok(Arc::new(MemoryDevice { kind, inode: inode.clone(), frames: self.frames.clone(), silence }))
     }
 }
 
@@ -50,6 +53,8 @@ struct MemoryDevice {
     kind: Kind,
     inode: Arc<dyn Inode>,
     frames: Arc<FrameAllocator>,
+    /// Where nothing is ever announced: /dev/random can be waited for, and is always ready.
+    silence: Option<WaitQueue>,
 }
 
 impl File for MemoryDevice {
@@ -84,6 +89,30 @@ impl File for MemoryDevice {
             Kind::Full => Some(Err(Errno::ENOSPC)),
             Kind::Random | Kind::Urandom => None,
         }
+    }
+
+    fn ioctl(&self, request: u32, argument: u64, caller: &dyn Caller) -> Result<usize, Errno> {
+        /// `RNDGETENTCNT` (`man 4 random`).
+        const GET_ENTROPY_COUNT: u32 = 0x8004_5200;
+        /// Bits that the pool has once it is ready.
+        const ENTROPY_BITS: i32 = 256;
+        match (self.kind, request) {
+            (Kind::Random | Kind::Urandom, GET_ENTROPY_COUNT) => {
+                caller.memory().write_object(VirtualAddress(argument), &ENTROPY_BITS).map(|()| 0)
+            }
+            (Kind::Random | Kind::Urandom, _) => Err(Errno::EINVAL),
+            _ => Err(Errno::ENOTTY),
+        }
+    }
+
+    fn readiness(&self) -> Events {
+        let all = Events::IN | Events::RDNORM | Events::OUT | Events::WRNORM;
+        // Writing to /dev/random is waited for only until the pool is ready.
+        if self.kind == Kind::Random { Events::IN | Events::RDNORM } else { all }
+    }
+
+    fn wait_queue(&self) -> Option<&WaitQueue> {
+        self.silence.as_ref()
     }
 
     fn is_seekable(&self) -> bool {
