@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use parking_lot::{Condvar, Mutex};
@@ -49,6 +50,37 @@ pub trait Observer: Send + Sync {
     fn notify_exclusive(&self, events: Events) -> bool {
         self.notify(events);
         true
+    }
+}
+
+/// How often something has changed, and who waits for the next time.
+#[derive(Default)]
+pub struct News {
+    changes: AtomicU64,
+    queue: WaitQueue,
+}
+
+impl News {
+    /// Announces a change, as an exceptional condition.
+    pub fn announce(&self) {
+        self.changes.fetch_add(1, Ordering::AcqRel);
+        self.queue.notify(Events::PRI | Events::ERR);
+    }
+
+    /// How many changes there have been.
+    pub fn changes(&self) -> u64 {
+        self.changes.load(Ordering::Acquire)
+    }
+
+    /// Where changes are announced.
+    pub fn queue(&self) -> &WaitQueue {
+        &self.queue
+    }
+}
+
+impl std::fmt::Debug for News {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("News").field("changes", &self.changes()).finish_non_exhaustive()
     }
 }
 

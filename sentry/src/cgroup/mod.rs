@@ -34,7 +34,7 @@ mod xattrs;
 pub use bandwidth::{Bandwidth, BandwidthStatistics, CpuLimit, Throttle};
 pub use control::CgroupKind;
 pub use controllers::Controllers;
-pub use events::{EventCounter, GroupEvents};
+pub use events::GroupEvents;
 pub use hierarchy::{Hierarchy, MAX_CGROUPS, MAX_DEPTH};
 pub use member::{CpuUsage, Member, MemberKey, Membership, NewCgroup, Reservation};
 pub use memory::Relief;

@@ -7,7 +7,6 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 
-use super::EventCounter;
 use super::bandwidth::Bandwidth;
 use super::pids::PidsCounter;
 use super::xattrs::Xattrs;
@@ -15,6 +14,7 @@ use crate::Errno;
 use crate::cred::{KernelGid, KernelUid};
 use crate::heap::{HeapAccount, HeapCharge, HeapPayer};
 use crate::memory::MemoryAccount;
+use crate::wait::News;
 
 /// What a group takes, with its settings and its directory.
 pub(super) const HEAP_BYTES: usize = 8 << 10;
@@ -36,9 +36,9 @@ pub struct Cgroup {
     /// How often it has been killed, or a group above it.
     pub(super) kills: AtomicU64,
     /// Changes of cgroup.events.
-    pub(super) events: EventCounter,
+    pub(super) events: News,
     /// Changes of memory.events.
-    pub(super) memory_events: EventCounter,
+    pub(super) memory_events: News,
     settings: Mutex<Settings>,
     _heap_charge: HeapCharge,
 }
@@ -97,8 +97,8 @@ impl Cgroup {
             bandwidth: Bandwidth::default(),
             is_removed: AtomicBool::new(false),
             kills: AtomicU64::new(0),
-            events: EventCounter::default(),
-            memory_events: EventCounter::default(),
+            events: News::default(),
+            memory_events: News::default(),
             settings: Mutex::new(Settings {
                 limits: Limits::default(),
                 owners: HashMap::new(),
@@ -190,12 +190,12 @@ impl Cgroup {
     }
 
     /// Changes of cgroup.events.
-    pub fn events(&self) -> &EventCounter {
+    pub fn events(&self) -> &News {
         &self.events
     }
 
     /// Changes of memory.events.
-    pub fn memory_events(&self) -> &EventCounter {
+    pub fn memory_events(&self) -> &News {
         &self.memory_events
     }
 

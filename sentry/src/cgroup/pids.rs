@@ -3,9 +3,9 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::EventCounter;
 use super::node::Cgroup;
 use crate::Errno;
+use crate::wait::News;
 
 /// The count of one group; `u64::MAX` is no limit.
 pub struct PidsCounter {
@@ -17,7 +17,7 @@ pub struct PidsCounter {
     /// Refusals by this group's limit or one below it.
     refusals: AtomicU64,
     /// Changes of `pids.events`.
-    pub(super) events: EventCounter,
+    pub(super) events: News,
 }
 
 impl Default for PidsCounter {
@@ -28,7 +28,7 @@ impl Default for PidsCounter {
             max: AtomicU64::new(u64::MAX),
             own_refusals: AtomicU64::new(0),
             refusals: AtomicU64::new(0),
-            events: EventCounter::default(),
+            events: News::default(),
         }
     }
 }
@@ -61,7 +61,7 @@ impl PidsCounter {
     }
 
     /// Changes of `pids.events`.
-    pub fn events(&self) -> &EventCounter {
+    pub fn events(&self) -> &News {
         &self.events
     }
 

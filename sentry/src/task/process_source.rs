@@ -195,6 +195,8 @@ impl ProcessSource for TaskSource {
         SystemNames {
             host: String::from_utf8_lossy(&namespace.host_name()).into_owned(),
             domain: String::from_utf8_lossy(&namespace.domain_name()).into_owned(),
+            host_news: namespace.host_news(),
+            domain_news: namespace.domain_news(),
             release: RELEASE.into(),
             version: VERSION.into(),
         }

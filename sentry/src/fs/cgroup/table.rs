@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use super::{CgroupFileSystem, Viewer};
 use crate::Errno;
-use crate::cgroup::{Cgroup, CgroupNamespace, Controllers, CpuLimit, EventCounter, Hierarchy, MemberKey};
+use crate::cgroup::{Cgroup, CgroupNamespace, Controllers, CpuLimit, Hierarchy, MemberKey};
 use crate::fs::pressure;
 use crate::memory::FrameUse;
 use crate::platform::PAGE_SIZE;
+use crate::wait::News;
 
 /// Whose file is read or written, and by whom. Two count: who opened the file, for what is allowed, and who uses it, for
 /// what numbers mean.
@@ -36,7 +37,7 @@ pub(super) struct ControlFile {
     pub(super) read: Option<Read>,
     pub(super) write: Option<Write>,
     /// Whose changes poll(2) tells.
-    pub(super) events: Option<fn(&Cgroup) -> &EventCounter>,
+    pub(super) events: Option<fn(&Cgroup) -> &News>,
     /// Whether what is written are triggers for poll(2).
     pub(super) is_pressure: bool,
 }
@@ -76,7 +77,7 @@ impl ControlFile {
         Self { write: Some(write), permissions: if self.read.is_some() { 0o644 } else { 0o200 }, ..self }
     }
 
-    const fn announces(self, events: fn(&Cgroup) -> &EventCounter) -> Self {
+    const fn announces(self, events: fn(&Cgroup) -> &News) -> Self {
         Self { events: Some(events), ..self }
     }
 

@@ -175,6 +175,16 @@ impl Subject for About {
         !sysctl::holds(directory)
     }
 
+    /// Nothing is found in the directories of a process that has been waited for: in those of its own name as there is no such
+    /// process, in those below as there is no such file.
+    fn check_alive(&self, directory: &'static Directory<Self>) -> Result<(), Errno> {
+        match self.process_id == 0 || self.process().is_ok() {
+            true => Ok(()),
+            false if process::is_own(directory) => Err(Errno::ESRCH),
+            false => Err(Errno::ENOENT),
+        }
+    }
+
     /// Files of processes are read only by read(2).
     fn splicing(&self) -> Splicing {
         if self.process_id == 0 { Splicing::all() } else { Splicing::empty() }
@@ -184,12 +194,27 @@ impl Subject for About {
         self.process_id != 0
     }
 
+    fn write_refusal(&self) -> Option<Errno> {
+        Some(if self.process_id == 0 { Errno::EIO } else { Errno::EINVAL })
+    }
+
     fn polling(&self) -> Option<Polling> {
         (self.process_id == 0).then_some(Polling::Ready)
     }
 
     fn writes_begin_anew(&self) -> bool {
         self.process_id != 0
+    }
+
+    /// A process that may not be dumped keeps these (`man 5 proc`, "/proc/pid").
+    fn owner_of_public_directory(&self) -> (KernelUid, KernelGid) {
+        match self.process() {
+            Ok(process) if self.process_id != 0 => {
+                let status = process.status();
+                (status.uids[1], status.gids[1])
+            }
+            _ => (KernelUid::ROOT, KernelGid::ROOT),
+        }
     }
 
     fn owner(&self) -> (KernelUid, KernelGid) {

@@ -15,6 +15,7 @@ use crate::landlock::Domain;
 use crate::memory::{MappingFlags, MemoryManager, MemoryPolicy};
 use crate::settings::KernelSettings;
 use crate::time::{ClockOffsets, PosixTimerOrigin};
+use crate::wait::News;
 
 /// The processes of a PID namespace, and the machine. Numbers are that namespace's throughout.
 pub trait ProcessSource: Send + Sync {
@@ -493,6 +494,10 @@ pub struct SystemNames {
     pub host: String,
     /// The NIS domain name.
     pub domain: String,
+    /// Where changes of host names are announced.
+    pub host_news: Arc<News>,
+    /// Where changes of domain names are announced.
+    pub domain_news: Arc<News>,
     /// The release, as uname(2) has it.
     pub release: String,
     /// The version, likewise.

@@ -71,6 +71,7 @@ impl ProcessSource for Fake {
             domain: "(none)".into(),
             release: "6.1".into(),
             version: "#1 SMP".into(),
+            ..SystemNames::default()
         }
     }
 

@@ -7,7 +7,7 @@ use super::directory::DirectoryFile;
 use super::text_file::TextFile;
 use super::{Child, Directory, Entry, Node, Subject, read_whole};
 use crate::Errno;
-use crate::cred::Credentials;
+use crate::cred::{Credentials, KernelGid, KernelUid};
 use crate::fs::{
     Access, AttributeChanges, File, FileKind, Inode, LinkTarget, Metadata, NodeCreation, OpenFlags, Viewer,
 };
@@ -63,6 +63,13 @@ impl<S: Subject> PseudoInode<S> {
         fixed + made_up.map_or(0, |made_up| made_up.len())
     }
 
+    fn owner(&self) -> (KernelUid, KernelGid) {
+        match self.node.kind() == FileKind::Directory && self.permissions == 0o555 {
+            true => self.subject.owner_of_public_directory(),
+            false => self.subject.owner(),
+        }
+    }
+
     fn child(&self, name: &[u8], child: Child<S>, is_fleeting: bool) -> Arc<dyn Inode> {
         let ino = self.child_ino(name);
         let Child { subject, permissions, node } = child;
@@ -77,7 +84,7 @@ impl<S: Subject> Inode for PseudoInode<S> {
 
     fn metadata(&self) -> Result<Metadata, Errno> {
         let mut metadata = Metadata::new(self.node.kind(), self.permissions, self.subject.device(), self.ino);
-        (metadata.uid, metadata.gid) = self.subject.owner();
+        (metadata.uid, metadata.gid) = self.owner();
         metadata.block_size_bytes = 1024;
         if let Node::Directory(directory) = self.node {
             metadata.links = match self.subject.counts_links(directory) {
@@ -90,7 +97,7 @@ impl<S: Subject> Inode for PseudoInode<S> {
 
     fn set_attributes(&self, changes: &AttributeChanges) -> Result<(), Errno> {
         // O_TRUNC and truncate are accepted, as by Linux's own settings; nothing else can change.
-        let owner = self.subject.owner();
+        let owner = self.owner();
         let is_truncation = AttributeChanges {
             // An owner that it has already.
             uid: changes.uid.filter(|uid| *uid == owner.0),
@@ -105,6 +112,7 @@ impl<S: Subject> Inode for PseudoInode<S> {
 
     fn lookup(&self, name: &[u8]) -> Result<Arc<dyn Inode>, Errno> {
         let Node::Directory(directory) = self.node else { return Err(Errno::ENOTDIR) };
+        self.subject.check_alive(directory)?;
         if let Some(entry) = directory.entries.iter().find(|entry| entry.name.as_bytes() == name) {
             let (subject, permissions, node) = (self.subject.clone(), entry.permissions, entry.node);
             return Ok(self.child(name, Child { subject, permissions, node }, false));
@@ -175,7 +183,9 @@ impl<S: Subject> Inode for PseudoInode<S> {
         };
         match node {
             Node::Directory(directory) => Ok(Arc::new(DirectoryFile::new(self, directory))),
-            Node::Text(_) | Node::OpenedText(..) if flags.is_writable() && !self.subject.is_process() => {
+            Node::Text(_) | Node::OpenedText(..)
+                if flags.is_writable() && self.subject.write_refusal().is_none() =>
+            {
                 Err(Errno::EACCES)
             }
             Node::Text(read) => Ok(Arc::new(TextFile::new(self, read_whole(read), None, viewer.clone()))),
@@ -185,6 +195,10 @@ impl<S: Subject> Inode for PseudoInode<S> {
             }
             Node::Setting(read, write) => {
                 Ok(Arc::new(TextFile::new(self, read_whole(read), Some(write), viewer.clone())))
+            }
+            Node::AnnouncedSetting(read, write, news) => {
+                let file = TextFile::new(self, read_whole(read), Some(write), viewer.clone());
+                Ok(Arc::new(file.with_news(news)))
             }
             Node::File(open) => open(&self.subject, viewer, self.metadata()?),
             Node::Link(_) | Node::MagicLink(..) | Node::Guarded(..) => Err(Errno::ELOOP),

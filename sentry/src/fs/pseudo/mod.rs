@@ -20,6 +20,7 @@ use super::{
 };
 use crate::Errno;
 use crate::cred::{Credentials, KernelGid, KernelUid};
+use crate::wait::News;
 
 /// What the files of a tree tell about.
 pub(super) trait Subject: Clone + Send + Sync + 'static {
@@ -51,10 +52,20 @@ pub(super) trait Subject: Clone + Send + Sync + 'static {
         true
     }
 
-    /// Whether a file that nothing can be written to is one of a process: it is opened for writing by who may, refuses each write
-    /// with EINVAL, and has no end to seek from.
+    /// Fails if what a directory tells of is there no longer.
+    fn check_alive(&self, _directory: &'static Directory<Self>) -> Result<(), Errno> {
+        Ok(())
+    }
+
+    /// Whether a file is one of a process: if nothing can be written to it, it has no end to seek from.
     fn is_process(&self) -> bool {
         false
+    }
+
+    /// How each write fails to a file that nothing can be written to, though it is opened for writing by who may; `None` if
+    /// nobody may.
+    fn write_refusal(&self) -> Option<Errno> {
+        None
     }
 
     /// What poll(2) answers; `None` if the files are none to wait for.
@@ -64,6 +75,11 @@ pub(super) trait Subject: Clone + Send + Sync + 'static {
 
     /// Owner and group of the files.
     fn owner(&self) -> (KernelUid, KernelGid);
+
+    /// Owner and group of a directory that everybody may look into.
+    fn owner_of_public_directory(&self) -> (KernelUid, KernelGid) {
+        self.owner()
+    }
 }
 
 /// What poll(2) answers of files that are always ready.
@@ -100,6 +116,8 @@ impl Piece {
 fn read_whole<S: 'static>(read: Read<S>) -> Reader<S> {
     Box::new(move |subject, viewer, _| read(subject, viewer).map(Piece::whole))
 }
+/// Where changes of a setting are announced.
+pub(super) type NewsOf<S> = fn(&S, &Viewer) -> Arc<News>;
 /// Serves ioctl(2) on an open file: the request, its argument, and who calls.
 pub(super) type Ioctl<S> = fn(&S, &Viewer, u32, u64, &dyn Caller) -> Result<usize, Errno>;
 
@@ -128,6 +146,8 @@ pub(super) struct Entry<S: 'static> {
 pub(super) enum Node<S: 'static> {
     Text(Read<S>),
     Setting(Read<S>, Write<S>),
+    /// The same, whose changes poll(2) tells of, once each.
+    AnnouncedSetting(Read<S>, Write<S>, NewsOf<S>),
     /// A text that is refused at its opening, or bound then to what it tells of.
     OpenedText(OpenText<S>, Ioctl<S>),
     Link(fn(&S, &Viewer) -> Result<LinkTarget, Errno>),
@@ -152,7 +172,11 @@ impl<S> Copy for Node<S> {}
 impl<S> Node<S> {
     fn kind(&self) -> FileKind {
         match self {
-            Self::Text(_) | Self::Setting(..) | Self::OpenedText(..) | Self::File(_) => FileKind::Regular,
+            Self::Text(_)
+            | Self::Setting(..)
+            | Self::AnnouncedSetting(..)
+            | Self::OpenedText(..)
+            | Self::File(_) => FileKind::Regular,
             Self::Link(_) | Self::MagicLink(..) => FileKind::Symlink,
             Self::Directory(_) => FileKind::Directory,
             Self::Guarded(_, node) => node.kind(),

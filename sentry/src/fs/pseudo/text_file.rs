@@ -2,13 +2,13 @@
 
 use std::any::Any;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use super::{Ioctl, Polling, PseudoInode, Reader, Subject, TextPieces, Write, no_ioctl};
+use super::{Ioctl, NewsOf, Polling, PseudoInode, Reader, Subject, TextPieces, Write, no_ioctl};
 use crate::Errno;
 use crate::fs::{Caller, File, Inode, Metadata, Splicing, Viewer};
 use crate::pace::{Pace, Unhurried};
-use crate::wait::{Events, WaitQueue};
+use crate::wait::{Events, News, WaitQueue};
 
 /// The longest write to a setting: one page, as on Linux.
 const MAX_WRITE_BYTES: usize = 4096;
@@ -22,6 +22,8 @@ pub(super) struct TextFile<S: Subject> {
     viewer: Viewer,
     text: TextPieces,
     has_been_read: AtomicBool,
+    /// Changes that poll(2) tells of, and how many it has told of.
+    news: Option<(Arc<News>, AtomicU64)>,
     /// Where nothing is ever announced.
     silence: WaitQueue,
 }
@@ -35,12 +37,20 @@ impl<S: Subject> TextFile<S> {
     ) -> Self {
         let (text, has_been_read, silence) =
             (TextPieces::default(), AtomicBool::new(false), WaitQueue::default());
-        Self { inode, read, write, ioctl: no_ioctl, viewer, text, has_been_read, silence }
+        let news = None;
+        Self { inode, read, write, ioctl: no_ioctl, viewer, text, has_been_read, news, silence }
     }
 
     /// The same, knowing requests.
     pub(super) fn with_ioctl(self, ioctl: Ioctl<S>) -> Self {
         Self { ioctl, ..self }
+    }
+
+    /// The same, telling of changes from now on.
+    pub(super) fn with_news(self, news: NewsOf<S>) -> Self {
+        let news = news(&self.inode.subject, &self.viewer);
+        let told = AtomicU64::new(news.changes());
+        Self { news: Some((news, told)), ..self }
     }
 }
 
@@ -62,8 +72,8 @@ impl<S: Subject> File for TextFile<S> {
     }
 
     fn write_at(&self, buffer: &[u8], offset: u64) -> Result<usize, Errno> {
-        let refusal = if self.inode.subject.is_process() { Errno::EINVAL } else { Errno::EIO };
-        let write = self.write.ok_or(refusal)?;
+        let refusal = || self.inode.subject.write_refusal().unwrap_or(Errno::EIO);
+        let write = self.write.ok_or_else(refusal)?;
         if !self.inode.subject.writes_begin_anew() && (buffer.is_empty() || offset > 0) {
             return Ok(buffer.len());
         }
@@ -80,15 +90,27 @@ impl<S: Subject> File for TextFile<S> {
 
     fn readiness(&self) -> Events {
         let always = Events::IN | Events::OUT | Events::RDNORM | Events::WRNORM;
-        let is_news = self.inode.subject.polling() == Some(Polling::NewsUntilRead);
-        match is_news && !self.has_been_read.load(Ordering::Relaxed) {
+        let is_news = match &self.news {
+            Some((news, told)) => {
+                let changes = news.changes();
+                told.swap(changes, Ordering::Relaxed) != changes
+            }
+            None => {
+                let is_told = self.has_been_read.load(Ordering::Relaxed);
+                !is_told && self.inode.subject.polling() == Some(Polling::NewsUntilRead)
+            }
+        };
+        match is_news {
             true => always | Events::ERR | Events::PRI,
             false => always,
         }
     }
 
     fn wait_queue(&self) -> Option<&WaitQueue> {
-        self.inode.subject.polling().map(|_| &self.silence)
+        match &self.news {
+            Some((news, _)) => Some(news.queue()),
+            None => self.inode.subject.polling().map(|_| &self.silence),
+        }
     }
 
     fn is_seekable(&self) -> bool {
@@ -108,7 +130,7 @@ impl<S: Subject> File for TextFile<S> {
     }
 
     fn truncate(&self, _len_bytes: u64) -> Result<(), Errno> {
-        if self.write.is_some() || self.inode.subject.is_process() { Ok(()) } else { Err(Errno::EINVAL) }
+        Ok(())
     }
 
     fn as_any(&self) -> &dyn Any {

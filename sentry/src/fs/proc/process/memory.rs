@@ -46,6 +46,10 @@ impl File for MemoryFile {
         true
     }
 
+    fn seeks_from_end(&self) -> bool {
+        false
+    }
+
     fn metadata(&self) -> Result<Metadata, Errno> {
         Ok(self.metadata)
     }

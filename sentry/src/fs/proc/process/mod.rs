@@ -448,6 +448,11 @@ impl Children<About> for ThreadDirectories {
     }
 }
 
+/// Whether it is the directory of a process or of a thread.
+pub(super) fn is_own(directory: &'static Directory<About>) -> bool {
+    std::ptr::eq(directory, &raw const PROCESS) || std::ptr::eq(directory, &raw const THREAD)
+}
+
 /// The links in /proc/PID/ns.
 struct NamespaceLinks;
 

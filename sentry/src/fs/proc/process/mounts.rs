@@ -109,6 +109,10 @@ impl File for MountsFile {
         Ok(self.metadata)
     }
 
+    fn truncate(&self, _len_bytes: u64) -> Result<(), Errno> {
+        Ok(())
+    }
+
     fn as_any(&self) -> &dyn Any {
         self
     }

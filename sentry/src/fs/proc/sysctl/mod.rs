@@ -14,7 +14,7 @@ use crate::cred::{Capabilities, Credentials, NamespaceKind};
 use crate::fs::OpenFiles;
 use crate::fs::inotify::{InotifyLimit, InotifyLimits};
 use crate::fs::protections::Protection;
-use crate::fs::pseudo::{Directory, Entry, Node, directory, setting, text};
+use crate::fs::pseudo::{Directory, Entry, Node, directory, setting};
 use crate::fs::{Access, Metadata, Protections, Viewer};
 use crate::keys::KeyLimit;
 use crate::settings::{KernelNumber, KernelSettings};
@@ -22,10 +22,17 @@ use crate::settings::{KernelNumber, KernelSettings};
 /// The largest number of those that the kernel keeps as an `int`.
 const INT_MAX: i64 = i32::MAX as i64;
 
+/// A file that nobody may write, not even who may write any other.
+macro_rules! shown {
+    ($name:literal, $read:expr) => {
+        Entry { name: $name, permissions: 0o444, node: Node::Guarded(may_only_read, &Node::Text($read)) }
+    };
+}
+
 /// A file that always says the same.
 macro_rules! fixed {
     ($name:literal, $text:expr) => {
-        text($name, |_, _| Ok(format!("{}\n", $text).into_bytes()))
+        shown!($name, |_, _| Ok(format!("{}\n", $text).into_bytes()))
     };
 }
 
@@ -271,19 +278,22 @@ static FS: Directory<About> = Directory {
     entries: &[
         number!("aio-max-nr", AioMaxEvents),
         directory("binfmt_misc", &Directory { entries: &[], children: None }),
-        text("aio-nr", |about, _| Ok(line(about.source().aio_events()))),
+        shown!("aio-nr", |about, _| Ok(line(about.source().aio_events()))),
         fixed!("dentry-state", "0\t0\t45\t0\t0\t0"),
         number!("dir-notify-enable", DirNotifyEnable),
         directory("epoll", &EPOLL),
         directory("fanotify", &FANOTIFY),
         setting("file-max", |about, _| Ok(line(open_files(about)?.setting())), set_file_max),
-        text("file-nr", |about, _| {
+        shown!("file-nr", |about, _| {
             let files = open_files(about)?;
             Ok(line(format!("{}\t0\t{}", files.used(), files.setting())))
         }),
         kept!("fs", "dentry-negative", 0, 0..=1),
-        text("inode-nr", |about, _| Ok(line(format!("{}\t0", open_files(about)?.used())))),
-        text("inode-state", |about, _| Ok(line(format!("{}\t0\t0\t0\t0\t0\t0", open_files(about)?.used())))),
+        shown!("inode-nr", |about, _| Ok(line(format!("{}\t0", open_files(about)?.used())))),
+        shown!("inode-state", |about, _| Ok(line(format!(
+            "{}\t0\t0\t0\t0\t0\t0",
+            open_files(about)?.used()
+        )))),
         directory("inotify", &INOTIFY),
         setting(
             "lease-break-time",
@@ -378,8 +388,8 @@ static KERNEL: Directory<About> = Directory {
             },
         ),
         administered!("dmesg_restrict", DmesgRestrict),
-        setting("domainname", |about, viewer| Ok(line(about.source().names(viewer).domain)), set_domain_name),
-        setting("hostname", |about, viewer| Ok(line(about.source().names(viewer).host)), set_host_name),
+        DOMAIN_NAME,
+        HOST_NAME,
         fixed!("hung_task_detect_count", 0),
         kept!("kernel", "auto_msgmni", 0),
         kept!("kernel", "bpf_stats_enabled", 0, 0..=1),
@@ -435,7 +445,7 @@ static KERNEL: Directory<About> = Directory {
         fixed!("nmi_watchdog", 0),
         Entry { name: "ns_last_pid", permissions: 0o666, node: Node::Setting(last_number, set_last_number) },
         kept!("kernel", "numa_balancing", 0, 0..=3),
-        text("osrelease", |about, viewer| Ok(line(about.source().names(viewer).release))),
+        shown!("osrelease", |about, viewer| Ok(line(about.source().names(viewer).release))),
         fixed!("ostype", "Linux"),
         kept!("kernel", "overflowgid", 65534, 0..=65535),
         kept!("kernel", "overflowuid", 65534, 0..=65535),
@@ -480,7 +490,7 @@ static KERNEL: Directory<About> = Directory {
         kept!("kernel", "tracepoint_printk", 0),
         kept!("kernel", "unprivileged_bpf_disabled", 2, 0..=2),
         directory("usermodehelper", &HELPERS),
-        text("version", |about, viewer| Ok(line(about.source().names(viewer).version))),
+        shown!("version", |about, viewer| Ok(line(about.source().names(viewer).version))),
         kept!("kernel", "watchdog", 0, 0..=1),
     ],
     children: None,
@@ -524,7 +534,7 @@ static KEYS: Directory<About> = Directory {
 static PTY: Directory<About> = Directory {
     entries: &[
         number!("max", PtyMax),
-        text("nr", |about, _| Ok(line(about.source().pseudoterminals()))),
+        shown!("nr", |about, _| Ok(line(about.source().pseudoterminals()))),
         kept!("pty", "reserve", 1024),
     ],
     children: None,
@@ -532,12 +542,12 @@ static PTY: Directory<About> = Directory {
 
 static RANDOM: Directory<About> = Directory {
     entries: &[
-        text("boot_id", |about, _| Ok(line(uuid_of(about.source().boot_id()?)))),
+        shown!("boot_id", |about, _| Ok(line(uuid_of(about.source().boot_id()?)))),
         fixed!("entropy_avail", 256),
         fixed!("poolsize", 256),
         kept!("random", "urandom_min_reseed_secs", 60),
         kept!("random", "write_wakeup_threshold", 256),
-        text("uuid", |_, _| random_uuid().map(line)),
+        shown!("uuid", |_, _| random_uuid().map(line)),
     ],
     children: None,
 };
@@ -746,6 +756,31 @@ fn accept(_about: &About, _viewer: &Viewer, _text: &[u8]) -> Result<(), Errno> {
 
 /// The longest host or domain name (`__NEW_UTS_LEN`).
 const MAX_NAME_BYTES: usize = 64;
+
+const DOMAIN_NAME: Entry<About> = Entry {
+    name: "domainname",
+    permissions: 0o644,
+    node: Node::AnnouncedSetting(
+        |about, viewer| Ok(line(about.source().names(viewer).domain)),
+        set_domain_name,
+        |about, viewer| about.source().names(viewer).domain_news,
+    ),
+};
+
+const HOST_NAME: Entry<About> = Entry {
+    name: "hostname",
+    permissions: 0o644,
+    node: Node::AnnouncedSetting(
+        |about, viewer| Ok(line(about.source().names(viewer).host)),
+        set_host_name,
+        |about, viewer| about.source().names(viewer).host_news,
+    ),
+};
+
+/// Whether `access` is to read at most: capabilities count for nothing here.
+fn may_only_read(_: &About, _: &Metadata, access: Access, _: &Credentials) -> Result<bool, Errno> {
+    Ok((access - Access::READ).is_empty())
+}
 
 fn set_host_name(about: &About, viewer: &Viewer, text: &[u8]) -> Result<(), Errno> {
     about.source().set_host_name(viewer, text_written(text, MAX_NAME_BYTES))
