@@ -214,12 +214,7 @@ impl Space {
     ///
     /// # Errors
     /// There is no room for one, or the vCPU has no lane: [`Space::start_afresh`] does without.
-    pub(crate) fn entry_for(
-        &self,
-        vcpu: usize,
-        seat: &Seat,
-        rip: u64,
-    ) -> Result<(Root, u64), PlatformError> {
+    pub(crate) fn entry_for(&self, vcpu: usize, seat: &Seat, rip: u64) -> Result<(Root, u64), PlatformError> {
         let root = self.root();
         if !self.has_sites.load(Ordering::SeqCst) {
             return Ok((root, rip));
