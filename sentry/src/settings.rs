@@ -90,11 +90,16 @@ numbers! {
 pub struct KernelSettings {
     numbers: [AtomicI64; KernelNumber::COUNT],
     kept: Mutex<BTreeMap<&'static str, Vec<u8>>>,
+    attributes: Mutex<BTreeMap<u64, [u32; 3]>>,
 }
 
 impl Default for KernelSettings {
     fn default() -> Self {
-        Self { numbers: KernelNumber::DEFAULTS.map(AtomicI64::new), kept: Mutex::default() }
+        Self {
+            numbers: KernelNumber::DEFAULTS.map(AtomicI64::new),
+            kept: Mutex::default(),
+            attributes: Mutex::default(),
+        }
     }
 }
 
@@ -136,6 +141,16 @@ impl KernelSettings {
     /// Keeps a text: there is one for each `key`, which are known beforehand.
     pub fn keep(&self, key: &'static str, text: Vec<u8>) {
         self.kept.lock().insert(key, text);
+    }
+
+    /// Mode, owner and group of the file of procfs with this number, if they are not what they were at first.
+    pub fn attributes(&self, ino: u64) -> Option<[u32; 3]> {
+        self.attributes.lock().get(&ino).copied()
+    }
+
+    /// Keeps them, for all instances of procfs: the system's files are always the same ones, so that there are not many.
+    pub fn set_attributes(&self, ino: u64, attributes: [u32; 3]) {
+        self.attributes.lock().insert(ino, attributes);
     }
 }
 

@@ -138,8 +138,125 @@ static void owners_of_the_undumpable(void) {
   WAIT_OK(child);
 }
 
+// Texts are sequence files: only read(2) and write(2) at their position, which is none from the end.
+static void sequences(void) {
+  static const char *const texts[] = {"/proc/cpuinfo", "/proc/uptime", "/proc/self/maps", "/proc/self/mountinfo", "/proc/self/comm",
+                                      "/proc/self/timerslack_ns", "/proc/net/tcp"};
+  for (size_t i = 0; i < COUNT(texts); i++) {
+    int file = (int)OK(open(texts[i], O_RDONLY));
+    CHECK_CASE(pwrite(file, "x", 1, 0) == -1 && errno == ESPIPE, "%s", texts[i]);
+    CHECK_CASE(lseek(file, 0, SEEK_END) == -1 && errno == EINVAL, "%s", texts[i]);
+    CHECK_CASE(lseek(file, 0, SEEK_DATA) == -1 && errno == EINVAL, "%s", texts[i]);
+    OK(close(file));
+  }
+  int file = (int)OK(open("/proc/self/comm", O_WRONLY));
+  CHECK_ERRNO(pwrite(file, "x", 1, 0), ESPIPE);
+  OK(close(file));
+  static const char *const others[] = {"/proc/self/cmdline", "/proc/self/environ", "/proc/self/auxv", "/proc/self/sessionid",
+                                       "/proc/self/oom_score_adj", "/proc/sys/kernel/pid_max", "/proc/sys/kernel/ostype"};
+  for (size_t i = 0; i < COUNT(others); i++) {
+    int other = (int)OK(open(others[i], O_RDONLY));
+    CHECK_CASE(pwrite(other, "x", 1, 0) == -1 && errno == EBADF, "%s", others[i]);
+    CHECK_CASE(lseek(other, 0, SEEK_END) == 0, "%s", others[i]);
+    CHECK_CASE(lseek(other, 0, SEEK_DATA) == -1 && errno == ENXIO, "%s", others[i]);
+    OK(close(other));
+  }
+}
+
+// The system's files are root's to change; those of processes are always their user's, and their directories nobody's.
+static void attributes(void) {
+  OK(chmod("/proc/cpuinfo", 0444));
+  OK(chown("/proc/cpuinfo", 0, 0));
+  OK(chown("/proc/tty", 0, 0));
+  CHECK_ERRNO(chmod("/proc/sys/kernel/pid_max", 0644), EPERM);
+  CHECK_ERRNO(chown("/proc/sys/kernel/pid_max", 0, 0), EPERM);
+  OK(chown("/proc/sys/kernel/pid_max", -1, -1));
+  CHECK_ERRNO(chown("/proc/sys/kernel", 0, 0), EPERM);
+  CHECK_ERRNO(chmod("/proc/self/maps", 0444), EPERM);
+  OK(chown("/proc/self/status", 7, 7));
+  CHECK_EQ(owner_of("/proc/self/status"), 0);
+  OK(chown("/proc/self/fd", 7, 7));
+  CHECK_EQ(owner_of("/proc/self/fd"), 0);
+  CHECK_ERRNO(chown("/proc/self/", 0, 0), EPERM);
+  CHECK_ERRNO(chmod("/proc/self/", 0555), EPERM);
+  CHECK_ERRNO(access("/proc/self/", W_OK), EPERM);
+  CHECK_ERRNO(access("/proc/thread-self/", W_OK), EPERM);
+  CHECK_ERRNO(unlink("/proc/self/maps"), EPERM);
+  OK(chown("/proc/self/", -1, -1));
+}
+
+static void check_names(void) {
+  CHECK_ERRNO(link("/proc/self/comm", "/proc/new"), ENOENT);
+  CHECK_ERRNO(link("/etc/passwd", "/proc/self/new"), ENOENT);
+  CHECK_ERRNO(link("/etc/passwd", "/proc/version"), EEXIST);
+  CHECK_ERRNO(mkdir("/proc/sys/kernel/new", 0755), ENOENT);
+  CHECK_ERRNO(mknod("/proc/self/net/new", S_IFREG, 0), ENOENT);
+  CHECK_ERRNO(symlink("text", "/proc/tty/new"), ENOENT);
+  CHECK_ERRNO(rename("/proc/version", "/proc/new"), ENOENT);
+  CHECK_ERRNO(open("/proc/self/task/new", O_CREAT | O_RDWR, 0600), ENOENT);
+}
+
+// A name that is not there is what everybody hears of first.
+static void names_to_be_made(void) {
+  check_names();
+  pid_t child;
+  IN_CHILD(child) {
+    OK(setuid(1000));
+    check_names();
+  }
+  WAIT_OK(child);
+}
+
+static void tables_of_a_network(void) {
+  CHECK_ERRNO(open("/proc/net/tcp", O_WRONLY), EACCES);
+  CHECK_ERRNO(open("/proc/net/dev", O_RDWR), EACCES);
+  OK(access("/proc/net/tcp", W_OK));
+  static const struct { const char *path; int error; } files[] = {
+      {"/proc/net/snmp", EACCES}, {"/proc/net/sockstat", EACCES}, {"/proc/net/psched", EIO}, {"/proc/net/softnet_stat", EIO}};
+  for (size_t i = 0; i < COUNT(files); i++) {
+    int file = (int)OK(open(files[i].path, O_WRONLY));
+    CHECK_CASE(write(file, "x", 1) == -1 && errno == files[i].error, "%s", files[i].path);
+    OK(close(file));
+  }
+}
+
+// One line for each processor, whose number is the 13th figure.
+static void packets_by_processor(void) {
+  FILE *file = fopen("/proc/net/softnet_stat", "r");
+  CHECK(file != NULL);
+  char line[256];
+  long lines = 0;
+  for (; fgets(line, sizeof line, file) != NULL; lines++) {
+    CHECK_EQ(strlen(line), 15 * 9);
+    CHECK_EQ(strtol(line + 12 * 9, NULL, 16), lines);
+  }
+  CHECK_EQ(lines, sysconf(_SC_NPROCESSORS_ONLN));
+  OK(fclose(file));
+}
+
+// Who has ended has no network any more.
+static void network_of_a_zombie(void) {
+  pid_t child = (pid_t)OK(fork());
+  if (child == 0) _exit(0);
+  siginfo_t info;
+  OK(waitid(P_PID, (id_t)child, &info, WEXITED | WNOWAIT));
+  int directory = open_at("/proc/%d/net", child, O_RDONLY | O_DIRECTORY);
+  struct stat status;
+  CHECK_ERRNO(fstatat(directory, "tcp", &status, 0), ENOENT);
+  char entries[1024];
+  CHECK_ERRNO(syscall(SYS_getdents64, directory, entries, sizeof entries), EINVAL);
+  OK(close(directory));
+  WAIT_OK(child);
+}
+
 int main(void) {
   read_only_files();
+  sequences();
+  attributes();
+  names_to_be_made();
+  tables_of_a_network();
+  packets_by_processor();
+  network_of_a_zombie();
   directories_of_the_dead();
   owners_of_the_undumpable();
   names_that_change();

@@ -176,8 +176,7 @@ pub const KNOWN_EXTENDED: u32 = uapi::FS_XFLAG_REALTIME
 /// # Errors
 /// EPERM.
 pub fn check_without(inode: &dyn Inode, flags: FileFlags) -> Result<(), Errno> {
-    let has = inode.file_flags().is_some_and(|of_file| of_file.intersects(flags));
-    if has { Err(Errno::EPERM) } else { Ok(()) }
+    if inode.protecting_flags().intersects(flags) { Err(Errno::EPERM) } else { Ok(()) }
 }
 
 #[cfg(test)]

@@ -245,6 +245,15 @@ pub trait Inode: Send + Sync + Any {
         false
     }
 
+    /// Fails if nothing can be made in this directory because its names are all its own: that is said as soon as one is not found,
+    /// before anybody's permissions.
+    ///
+    /// # Errors
+    /// ENOENT.
+    fn check_vacant(&self) -> Result<(), Errno> {
+        Ok(())
+    }
+
     /// Makes an inode called `name`, which does not exist yet.
     ///
     /// # Errors
@@ -383,6 +392,11 @@ pub trait Inode: Send + Sync + Any {
     /// The flags that are no part of the mode; `None` if it has none of them.
     fn file_flags(&self) -> Option<FileFlags> {
         None
+    }
+
+    /// Those of them that forbid things to everybody, which a file may have without telling.
+    fn protecting_flags(&self) -> FileFlags {
+        self.file_flags().unwrap_or_default() & FileFlags::PROTECTING
     }
 
     /// The flags that it can have.

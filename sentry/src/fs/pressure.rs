@@ -95,6 +95,10 @@ impl File for PressureFile {
         true
     }
 
+    fn is_sequence(&self) -> bool {
+        true
+    }
+
     fn readiness(&self) -> Events {
         self.trigger.readiness()
     }

@@ -70,7 +70,9 @@ impl UserMemory {
         file: &FileDescription,
         (direction, at): (Direction, At),
     ) -> Result<UserBuffers, Errno> {
-        if at != At::Position && !file.file().is_seekable() {
+        let has_places =
+            file.file().is_seekable() && (direction == Direction::Read || !file.file().is_sequence());
+        if at != At::Position && !has_places {
             return Err(Errno::ESPIPE);
         }
         let (is_open_for_it, is_possible) = match direction {

@@ -212,7 +212,7 @@ fn rename_in(
     let found = locked_new.as_mut().unwrap_or(&mut locked_old).lookup(&new.name);
     target = match found {
         Ok(target) => Some(target),
-        Err(Errno::ENOENT) => None,
+        Err(Errno::ENOENT) => new.directory.inode().check_vacant().map(|()| None)?,
         Err(error) => return Err(error),
     };
     match (&target, mode) {
@@ -347,7 +347,7 @@ pub(super) fn lock_vacant(last: &LastComponent) -> Result<LockedDirectory<'_>, E
     locked.check_alive()?;
     match locked.lookup(&last.name) {
         Ok(_) => Err(Errno::EEXIST),
-        Err(Errno::ENOENT) => Ok(locked),
+        Err(Errno::ENOENT) => last.directory.inode().check_vacant().map(|()| locked),
         Err(error) => Err(error),
     }
 }

@@ -15,7 +15,7 @@ mod tests;
 use std::sync::Arc;
 
 use super::file_system_type::{FileSystemType, TypeFlags, check_options};
-use super::pseudo::{Directory, Polling, PseudoInode, Subject};
+use super::pseudo::{Directory, FileAttributes, Node, Polling, PseudoInode, Subject};
 use super::{Dentry, DeviceNumber, FileSystem, FileSystemInfo, Inode, Instance, Splicing, Viewer};
 use crate::Errno;
 use crate::cred::{Capabilities, Gid, KernelGid, KernelUid, NamespaceKind, UserNamespace};
@@ -179,6 +179,7 @@ impl Subject for About {
     /// process, in those below as there is no such file.
     fn check_alive(&self, directory: &'static Directory<Self>) -> Result<(), Errno> {
         match self.process_id == 0 || self.process().is_ok() {
+            true if net::is_own(directory) && self.process()?.network().is_none() => Err(Errno::ENOENT),
             true => Ok(()),
             false if process::is_own(directory) => Err(Errno::ESRCH),
             false => Err(Errno::ENOENT),
@@ -190,8 +191,49 @@ impl Subject for About {
         if self.process_id == 0 { Splicing::all() } else { Splicing::empty() }
     }
 
-    fn is_process(&self) -> bool {
-        self.process_id != 0
+    fn has_sequences(&self) -> bool {
+        true
+    }
+
+    /// The directories of processes and threads.
+    fn is_immutable(&self, directory: &'static Directory<Self>) -> bool {
+        process::is_own(directory)
+    }
+
+    fn check_listable(&self, directory: &'static Directory<Self>) -> Result<(), Errno> {
+        match self.check_alive(directory) {
+            Err(_) if net::is_own(directory) && self.process().is_ok() => Err(Errno::EINVAL),
+            result => result.map_err(|_| Errno::ENOENT),
+        }
+    }
+
+    fn changed_attributes(&self, ino: u64) -> Option<FileAttributes> {
+        let [permissions, uid, gid] = (self.process_id == 0).then(|| self.settings().attributes(ino))??;
+        Some(FileAttributes { permissions, uid: KernelUid(uid), gid: KernelGid(gid) })
+    }
+
+    fn may_change_mode(&self) -> bool {
+        self.process_id == 0
+    }
+
+    /// What is about a process belongs to its user again as soon as somebody looks; settings cannot be given away.
+    fn change_attributes(&self, node: &Node<Self>, ino: u64, new: FileAttributes) -> Result<(), Errno> {
+        if self.process_id != 0 {
+            return Ok(());
+        }
+        let is_setting = match node {
+            Node::Setting(..)
+            | Node::AnnouncedSetting(..)
+            | Node::SequenceSetting(..)
+            | Node::Guarded(..) => true,
+            Node::Directory(directory) => sysctl::holds(directory),
+            _ => false,
+        };
+        if is_setting {
+            return Err(Errno::EPERM);
+        }
+        self.settings().set_attributes(ino, [new.permissions, new.uid.0, new.gid.0]);
+        Ok(())
     }
 
     fn write_refusal(&self) -> Option<Errno> {

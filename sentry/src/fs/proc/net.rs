@@ -2,13 +2,27 @@
 
 use super::About;
 use crate::Errno;
-use crate::fs::pseudo::{Directory, text};
+use crate::fs::pseudo::{Directory, Entry, Node};
 use crate::fs::{NetworkTable, Viewer};
 
-/// A file of the namespace's.
+/// A file of the namespace's that nobody opens for writing.
 macro_rules! table {
     ($name:literal, $table:ident) => {
-        text($name, |about, viewer| read(about, viewer, NetworkTable::$table))
+        table!($name, $table, None)
+    };
+    ($name:literal, $table:ident, $refusal:expr) => {
+        Entry {
+            name: $name,
+            permissions: 0o444,
+            node: Node::Table(|about, viewer| read(about, viewer, NetworkTable::$table), $refusal),
+        }
+    };
+}
+
+/// One that is told as a whole: it is opened, and each write fails.
+macro_rules! figures {
+    ($name:literal, $table:ident) => {
+        table!($name, $table, Some(Errno::EACCES))
     };
 }
 
@@ -19,7 +33,7 @@ pub(super) static NET: Directory<About> = Directory {
         table!("dev", Devices),
         table!("dev_mcast", DeviceMulticast),
         table!("fib_trie", FibTrie),
-        table!("fib_triestat", FibTrieStatistics),
+        figures!("fib_triestat", FibTrieStatistics),
         table!("icmp", Icmp),
         table!("icmp6", Icmp6),
         table!("if_inet6", Ipv6Addresses),
@@ -29,19 +43,24 @@ pub(super) static NET: Directory<About> = Directory {
         table!("mcfilter", MulticastFilters),
         table!("mcfilter6", MulticastFilters6),
         table!("netlink", Netlink),
-        table!("netstat", Netstat),
+        figures!("netstat", Netstat),
         table!("packet", Packet),
         table!("protocols", Protocols),
-        table!("psched", PacketScheduler),
+        table!("psched", PacketScheduler, Some(Errno::EIO)),
         table!("ptype", PacketTypes),
         table!("raw", Raw),
         table!("raw6", Raw6),
         table!("route", Routes),
-        table!("rt6_stats", Ipv6RouteStatistics),
-        table!("snmp", Snmp),
-        table!("snmp6", Snmp6),
-        table!("sockstat", SocketStatistics),
-        table!("sockstat6", SocketStatistics6),
+        figures!("rt6_stats", Ipv6RouteStatistics),
+        figures!("snmp", Snmp),
+        figures!("snmp6", Snmp6),
+        Entry {
+            name: "softnet_stat",
+            permissions: 0o444,
+            node: Node::Table(packets_by_processor, Some(Errno::EIO)),
+        },
+        figures!("sockstat", SocketStatistics),
+        figures!("sockstat6", SocketStatistics6),
         table!("tcp", Tcp),
         table!("tcp6", Tcp6),
         table!("udp", Udp),
@@ -52,6 +71,18 @@ pub(super) static NET: Directory<About> = Directory {
     ],
     children: None,
 };
+
+/// What each processor did with packets: what is delivered inside waits in no queue of a processor's, so that only its number is told.
+fn packets_by_processor(about: &About, _viewer: &Viewer) -> Result<Vec<u8>, Errno> {
+    let zeros = |count: usize| "00000000 ".repeat(count);
+    let line = |cpu: usize| format!("{}{cpu:08x} 00000000 00000000\n", zeros(12));
+    Ok((0..about.source().system().cpus).map(line).collect::<String>().into_bytes())
+}
+
+/// Whether it is /proc/PID/net.
+pub(super) fn is_own(directory: &'static Directory<About>) -> bool {
+    std::ptr::eq(directory, &raw const NET)
+}
 
 /// The namespace of a process that has ended is gone.
 fn read(about: &About, viewer: &Viewer, table: NetworkTable) -> Result<Vec<u8>, Errno> {

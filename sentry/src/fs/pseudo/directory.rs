@@ -51,7 +51,7 @@ impl<S: Subject> File for DirectoryFile<S> {
         position: u64,
         sink: &mut dyn FnMut(DirectoryEntry) -> bool,
     ) -> Result<(), Errno> {
-        self.inode.subject.check_alive(self.directory).map_err(|_| Errno::ENOENT)?;
+        self.inode.subject.check_listable(self.directory)?;
         for (place, (name, inode, kind)) in (0u64..).zip(self.fixed()) {
             if place < position {
                 continue;

@@ -5,11 +5,13 @@ use std::sync::Arc;
 
 use super::directory::DirectoryFile;
 use super::text_file::TextFile;
-use super::{Child, Directory, Entry, Node, Subject, read_whole};
+use super::{Child, Directory, Entry, FileAttributes, Node, Reader, Subject, read_whole};
 use crate::Errno;
 use crate::cred::{Credentials, KernelGid, KernelUid};
+use crate::fs::file_flags::FileFlags;
 use crate::fs::{
-    Access, AttributeChanges, File, FileKind, Inode, LinkTarget, Metadata, NodeCreation, OpenFlags, Viewer,
+    Access, AttributeChanges, File, FileKind, Inode, LinkTarget, Metadata, NewNode, NodeCreation, OpenFlags,
+    Viewer,
 };
 
 /// An inode made from a table's entry, for one subject.
@@ -70,6 +72,20 @@ impl<S: Subject> PseudoInode<S> {
         }
     }
 
+    /// Mode, owner and group.
+    fn attributes(&self) -> FileAttributes {
+        self.subject.changed_attributes(self.ino).unwrap_or_else(|| {
+            let (uid, gid) = self.owner();
+            FileAttributes { permissions: self.permissions, uid, gid }
+        })
+    }
+
+    /// An open file with the text that `read` makes up. Settings that a rule guards are no sequences, though nobody changes them.
+    fn text(self: Arc<Self>, read: Reader<S>, viewer: &Viewer) -> TextFile<S> {
+        let is_sequence = self.subject.has_sequences() && !matches!(self.node, Node::Guarded(..));
+        TextFile::new(self, read, None, viewer.clone()).with_sequence(is_sequence)
+    }
+
     fn child(&self, name: &[u8], child: Child<S>, is_fleeting: bool) -> Arc<dyn Inode> {
         let ino = self.child_ino(name);
         let Child { subject, permissions, node } = child;
@@ -83,8 +99,9 @@ impl<S: Subject> Inode for PseudoInode<S> {
     }
 
     fn metadata(&self) -> Result<Metadata, Errno> {
-        let mut metadata = Metadata::new(self.node.kind(), self.permissions, self.subject.device(), self.ino);
-        (metadata.uid, metadata.gid) = self.owner();
+        let FileAttributes { permissions, uid, gid } = self.attributes();
+        let mut metadata = Metadata::new(self.node.kind(), permissions, self.subject.device(), self.ino);
+        (metadata.uid, metadata.gid) = (uid, gid);
         metadata.block_size_bytes = 1024;
         if let Node::Directory(directory) = self.node {
             metadata.links = match self.subject.counts_links(directory) {
@@ -107,7 +124,34 @@ impl<S: Subject> Inode for PseudoInode<S> {
             modified: changes.modified,
             ..Default::default()
         } == *changes;
-        if is_truncation { Ok(()) } else { Err(Errno::EPERM) }
+        let asks_for_owner = changes.uid.is_some() || changes.gid.is_some();
+        if is_truncation && !(asks_for_owner && self.subject.has_sequences()) {
+            return Ok(());
+        }
+        let old = self.attributes();
+        let new = FileAttributes {
+            permissions: changes.permissions.unwrap_or(old.permissions),
+            uid: changes.uid.unwrap_or(old.uid),
+            gid: changes.gid.unwrap_or(old.gid),
+        };
+        if changes.permissions.is_some() && !self.subject.may_change_mode() {
+            return Err(Errno::EPERM);
+        }
+        self.subject.change_attributes(&self.node, self.ino, new)
+    }
+
+    fn protecting_flags(&self) -> FileFlags {
+        match self.node {
+            Node::Directory(directory) if self.subject.is_immutable(directory) => FileFlags::IMMUTABLE,
+            _ => FileFlags::empty(),
+        }
+    }
+
+    fn check_vacant(&self) -> Result<(), Errno> {
+        match self.subject.creation_error(NewNode::Regular) {
+            Errno::ENOENT => Err(Errno::ENOENT),
+            _ => Ok(()),
+        }
     }
 
     fn lookup(&self, name: &[u8]) -> Result<Arc<dyn Inode>, Errno> {
@@ -188,10 +232,22 @@ impl<S: Subject> Inode for PseudoInode<S> {
             {
                 Err(Errno::EACCES)
             }
-            Node::Text(read) => Ok(Arc::new(TextFile::new(self, read_whole(read), None, viewer.clone()))),
+            Node::Table(_, None) if flags.is_writable() => Err(Errno::EACCES),
+            Node::Text(read) | Node::Table(read, None) => Ok(Arc::new(self.text(read_whole(read), viewer))),
+            Node::Table(read, Some(refusal)) => {
+                Ok(Arc::new(self.text(read_whole(read), viewer).with_refusal(refusal)))
+            }
             Node::OpenedText(open, ioctl) => {
                 let read = open(&self.subject, viewer)?;
-                Ok(Arc::new(TextFile::new(self, read, None, viewer.clone()).with_ioctl(ioctl)))
+                Ok(Arc::new(self.text(read, viewer).with_ioctl(ioctl)))
+            }
+            Node::Bytes(open) => {
+                let read = open(&self.subject, viewer)?;
+                Ok(Arc::new(TextFile::new(self, read, None, viewer.clone())))
+            }
+            Node::SequenceSetting(read, write) => {
+                let file = TextFile::new(self, read_whole(read), Some(write), viewer.clone());
+                Ok(Arc::new(file.with_sequence(true)))
             }
             Node::Setting(read, write) => {
                 Ok(Arc::new(TextFile::new(self, read_whole(read), Some(write), viewer.clone())))

@@ -57,9 +57,37 @@ pub(super) trait Subject: Clone + Send + Sync + 'static {
         Ok(())
     }
 
-    /// Whether a file is one of a process: if nothing can be written to it, it has no end to seek from.
-    fn is_process(&self) -> bool {
+    /// Whether texts are what Linux calls sequence files.
+    fn has_sequences(&self) -> bool {
         false
+    }
+
+    /// Whether nobody may change a directory, whatever its mode says, nor its attributes.
+    fn is_immutable(&self, _directory: &'static Directory<Self>) -> bool {
+        false
+    }
+
+    /// Fails if a directory cannot be listed.
+    fn check_listable(&self, directory: &'static Directory<Self>) -> Result<(), Errno> {
+        self.check_alive(directory).map_err(|_| Errno::ENOENT)
+    }
+
+    /// Mode, owner and group of the file with this number, if somebody has changed them.
+    fn changed_attributes(&self, _ino: u64) -> Option<FileAttributes> {
+        None
+    }
+
+    /// Whether files have modes that can be changed.
+    fn may_change_mode(&self) -> bool {
+        true
+    }
+
+    /// Gives the file with this number another mode, owner or group.
+    ///
+    /// # Errors
+    /// EPERM.
+    fn change_attributes(&self, _node: &Node<Self>, _ino: u64, _new: FileAttributes) -> Result<(), Errno> {
+        Err(Errno::EPERM)
     }
 
     /// How each write fails to a file that nothing can be written to, though it is opened for writing by who may; `None` if
@@ -80,6 +108,14 @@ pub(super) trait Subject: Clone + Send + Sync + 'static {
     fn owner_of_public_directory(&self) -> (KernelUid, KernelGid) {
         self.owner()
     }
+}
+
+/// What chmod(2) and chown(2) change of a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct FileAttributes {
+    pub(super) permissions: u32,
+    pub(super) uid: KernelUid,
+    pub(super) gid: KernelGid,
 }
 
 /// What poll(2) answers of files that are always ready.
@@ -113,7 +149,7 @@ impl Piece {
 }
 
 /// A reader that makes up all at once.
-fn read_whole<S: 'static>(read: Read<S>) -> Reader<S> {
+pub(super) fn read_whole<S: 'static>(read: Read<S>) -> Reader<S> {
     Box::new(move |subject, viewer, _| read(subject, viewer).map(Piece::whole))
 }
 /// Where changes of a setting are announced.
@@ -145,11 +181,17 @@ pub(super) struct Entry<S: 'static> {
 /// What a name stands for.
 pub(super) enum Node<S: 'static> {
     Text(Read<S>),
+    /// A text with a rule of its own about writers: each write fails with the error; without one nobody opens it for that.
+    Table(Read<S>, Option<Errno>),
     Setting(Read<S>, Write<S>),
+    /// A setting that is a sequence file.
+    SequenceSetting(Read<S>, Write<S>),
     /// The same, whose changes poll(2) tells of, once each.
     AnnouncedSetting(Read<S>, Write<S>, NewsOf<S>),
     /// A text that is refused at its opening, or bound then to what it tells of.
     OpenedText(OpenText<S>, Ioctl<S>),
+    /// Bytes as they are in memory: no sequence file.
+    Bytes(OpenText<S>),
     Link(fn(&S, &Viewer) -> Result<LinkTarget, Errno>),
     /// A link straight to a place, and the text that readlink(2) shows for it.
     MagicLink(fn(&S, &Viewer) -> Result<Path, Errno>, Read<S>),
@@ -173,7 +215,10 @@ impl<S> Node<S> {
     fn kind(&self) -> FileKind {
         match self {
             Self::Text(_)
+            | Self::Table(..)
+            | Self::Bytes(_)
             | Self::Setting(..)
+            | Self::SequenceSetting(..)
             | Self::AnnouncedSetting(..)
             | Self::OpenedText(..)
             | Self::File(_) => FileKind::Regular,
@@ -236,6 +281,11 @@ pub(super) const fn private_text<S>(name: &'static str, read: Read<S>) -> Entry<
 /// A file that its owner may write too.
 pub(super) const fn setting<S>(name: &'static str, read: Read<S>, write: Write<S>) -> Entry<S> {
     Entry { name, permissions: 0o644, node: Node::Setting(read, write) }
+}
+
+/// The same as a sequence file.
+pub(super) const fn sequence_setting<S>(name: &'static str, read: Read<S>, write: Write<S>) -> Entry<S> {
+    Entry { name, permissions: 0o644, node: Node::SequenceSetting(read, write) }
 }
 
 /// A directory that anybody may list.

@@ -19,6 +19,9 @@ pub(super) struct TextFile<S: Subject> {
     read: Reader<S>,
     write: Option<Write<S>>,
     ioctl: Ioctl<S>,
+    /// How each write fails, where that is not as the subject says.
+    refusal: Option<Errno>,
+    is_sequence: bool,
     viewer: Viewer,
     text: TextPieces,
     has_been_read: AtomicBool,
@@ -37,13 +40,35 @@ impl<S: Subject> TextFile<S> {
     ) -> Self {
         let (text, has_been_read, silence) =
             (TextPieces::default(), AtomicBool::new(false), WaitQueue::default());
-        let news = None;
-        Self { inode, read, write, ioctl: no_ioctl, viewer, text, has_been_read, news, silence }
+        let (news, refusal, is_sequence) = (None, None, false);
+        Self {
+            inode,
+            read,
+            write,
+            ioctl: no_ioctl,
+            refusal,
+            is_sequence,
+            viewer,
+            text,
+            has_been_read,
+            news,
+            silence,
+        }
     }
 
     /// The same, knowing requests.
     pub(super) fn with_ioctl(self, ioctl: Ioctl<S>) -> Self {
         Self { ioctl, ..self }
+    }
+
+    /// The same as a sequence file, if it `is_sequence`.
+    pub(super) fn with_sequence(self, is_sequence: bool) -> Self {
+        Self { is_sequence, ..self }
+    }
+
+    /// The same, each write to which fails so.
+    pub(super) fn with_refusal(self, refusal: Errno) -> Self {
+        Self { refusal: Some(refusal), ..self }
     }
 
     /// The same, telling of changes from now on.
@@ -72,7 +97,7 @@ impl<S: Subject> File for TextFile<S> {
     }
 
     fn write_at(&self, buffer: &[u8], offset: u64) -> Result<usize, Errno> {
-        let refusal = || self.inode.subject.write_refusal().unwrap_or(Errno::EIO);
+        let refusal = || self.refusal.or_else(|| self.inode.subject.write_refusal()).unwrap_or(Errno::EIO);
         let write = self.write.ok_or_else(refusal)?;
         if !self.inode.subject.writes_begin_anew() && (buffer.is_empty() || offset > 0) {
             return Ok(buffer.len());
@@ -117,8 +142,14 @@ impl<S: Subject> File for TextFile<S> {
         true
     }
 
-    fn seeks_from_end(&self) -> bool {
-        self.write.is_some() || !self.inode.subject.is_process()
+    fn is_sequence(&self) -> bool {
+        self.is_sequence
+    }
+
+    /// A file without a size has nothing behind its end, which is its beginning.
+    fn seek_data_or_hole(&self, _offset: u64, _find_data: bool) -> Result<u64, Errno> {
+        let has_size = self.is_sequence || !self.inode.subject.has_sequences();
+        Err(if has_size { Errno::EINVAL } else { Errno::ENXIO })
     }
 
     fn splicing(&self) -> Splicing {

@@ -25,7 +25,7 @@ use crate::Errno;
 use crate::cred::{IdKind, Namespace};
 use crate::fs::pseudo::{
     Child, Children, Directory, Entry, Node, Piece, Reader, directory, no_ioctl, parse_number, private_text,
-    setting, text,
+    read_whole, sequence_setting, setting, text,
 };
 use crate::fs::{FileKind, Path, Viewer, nsfs};
 
@@ -35,12 +35,12 @@ macro_rules! common_entries {
         &[
             text("arch_status", |about, _| about.process().map(|_| b"AVX512_elapsed_ms:\t-1\n".into())),
             directory("attr", &ATTRIBUTES),
-            of_address_space("auxv", 0o400, |about, viewer| bind(about, viewer, |process, _| process.auxiliary_vector().map(Piece::whole))),
+            bytes("auxv", 0o400, |about, viewer| bind(about, viewer, |process, _| process.auxiliary_vector().map(Piece::whole))),
             text("cgroup", |about, viewer| Ok(about.process()?.cgroup(viewer).into_bytes())),
-            Entry { name: "cmdline", permissions: 0o444, node: Node::OpenedText(command_line, no_ioctl) },
+            bytes("cmdline", 0o444, command_line),
             // Which pages have been used is not known, so that there is nothing to forget.
             Entry { name: "clear_refs", permissions: 0o200, node: Node::Setting(write_only, clear_references) },
-            setting("comm", comm, set_comm),
+            sequence_setting("comm", comm, set_comm),
             setting(
                 "coredump_filter",
                 |about, _| Ok(format!("{:08x}\n", about.process()?.core_filter()).into_bytes()),
@@ -48,7 +48,7 @@ macro_rules! common_entries {
             ),
             text("cpuset", |about, _| about.process().map(|_| b"/\n".into())),
             magic_link("cwd", cwd, |about, viewer| display(about, viewer, cwd)),
-            of_address_space("environ", 0o400, |about, viewer| bind(about, viewer, |process, from| strings(from, |from, len| process.environment(from, len)))),
+            bytes("environ", 0o400, |about, viewer| bind(about, viewer, |process, from| strings(from, |from, len| process.environment(from, len)))),
             magic_link("exe", exe, |about, viewer| display(about, viewer, exe)),
             Entry { name: "fd", permissions: 0o500, node: Node::Directory(&descriptors::LINKS) },
             directory("fdinfo", &descriptors::INFOS),
@@ -87,9 +87,9 @@ macro_rules! common_entries {
             }),
             user_namespace::map_file("projid_map", IdKind::Project),
             magic_link("root", root, |about, viewer| display(about, viewer, root)),
-            setting("sched", |about, _| sched::sched(&*about.process()?), |about, _, _| about.process().map(drop)),
+            sequence_setting("sched", |about, _| sched::sched(&*about.process()?), |about, _, _| about.process().map(drop)),
             text("schedstat", |about, _| sched::schedstat(&*about.process()?)),
-            text("sessionid", |_, _| Ok(u32::MAX.to_string().into_bytes())),
+            bytes("sessionid", 0o444, |_, _| Ok(read_whole(|_, _| Ok(u32::MAX.to_string().into_bytes())))),
             user_namespace::SETGROUPS,
             of_address_space("smaps", 0o444, |about, viewer| bind(about, viewer, |process, from| tell_all_mappings(process, from, maps::smaps))),
             // The sentry's own calls are no kernel stack of the thread.
@@ -108,7 +108,7 @@ macro_rules! common_entries {
 /// The names in /proc/PID.
 pub(super) static PROCESS: Directory<About> = Directory {
     entries: common_entries![
-        setting("autogroup", sched::autogroup, sched::set_autogroup),
+        sequence_setting("autogroup", sched::autogroup, sched::set_autogroup),
         Entry { name: "map_files", permissions: 0o500, node: Node::Directory(&map_files::LINKS) },
         directory("net", &NET),
         of_address_space("smaps_rollup", 0o444, |about, viewer| bind(about, viewer, |process, _| {
@@ -116,11 +116,11 @@ pub(super) static PROCESS: Directory<About> = Directory {
         })),
         directory("task", &THREADS),
         text("timers", timers::timers),
-        setting("timens_offsets", clocks::offsets, clocks::set_offsets),
+        sequence_setting("timens_offsets", clocks::offsets, clocks::set_offsets),
         Entry {
             name: "timerslack_ns",
             permissions: 0o666,
-            node: Node::Setting(clocks::timer_slack, clocks::set_timer_slack),
+            node: Node::SequenceSetting(clocks::timer_slack, clocks::set_timer_slack),
         },
     ],
     children: None,
@@ -191,6 +191,15 @@ const fn of_address_space(
     open: crate::fs::pseudo::OpenText<About>,
 ) -> Entry<About> {
     Entry { name, permissions, node: Node::OpenedText(open, no_ioctl) }
+}
+
+/// A file with bytes of an address space as they are.
+const fn bytes(
+    name: &'static str,
+    permissions: u32,
+    open: crate::fs::pseudo::OpenText<About>,
+) -> Entry<About> {
+    Entry { name, permissions, node: Node::Bytes(open) }
 }
 
 /// Lets `viewer` read of the address space that the process has now, whatever becomes of both: it is the opening that is

@@ -94,6 +94,10 @@ impl File for MountsFile {
         true
     }
 
+    fn is_sequence(&self) -> bool {
+        true
+    }
+
     fn readiness(&self) -> Events {
         let changes = self.look.view.namespace.changes();
         let is_told = self.changes.swap(changes, Ordering::Relaxed) == changes;

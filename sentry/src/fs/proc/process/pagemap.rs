@@ -65,6 +65,10 @@ impl File for PageMap {
         true
     }
 
+    fn seeks_from_end(&self) -> bool {
+        false
+    }
+
     fn metadata(&self) -> Result<Metadata, Errno> {
         Ok(self.metadata)
     }

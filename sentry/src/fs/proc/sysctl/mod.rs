@@ -173,7 +173,7 @@ macro_rules! limit {
 }
 
 impl About {
-    fn settings(&self) -> &KernelSettings {
+    pub(super) fn settings(&self) -> &KernelSettings {
         &self.file_system.settings
     }
 
