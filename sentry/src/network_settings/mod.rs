@@ -232,6 +232,13 @@ impl NetworkSettings {
         u32::try_from(self.number(SettingDirectory::Core, "", "somaxconn")).unwrap_or(0)
     }
 
+    /// How many messages a unix socket queues from those that it is not connected to, before one more (`unix/max_dgram_qlen`). A
+    /// negative number is a very large one, as it is to Linux.
+    pub fn max_datagrams(&self) -> u32 {
+        let number = self.number(SettingDirectory::Unix, "", "max_dgram_qlen");
+        u32::try_from(number).unwrap_or(u32::MAX)
+    }
+
     /// The ports that are given to who asks for any (`ipv4/ip_local_port_range`).
     pub fn local_ports(&self) -> RangeInclusive<u16> {
         let port = |number: i64| u16::try_from(number).unwrap_or(u16::MAX);

@@ -313,7 +313,7 @@ pub(super) static IPV6_ROUTE: &[Setting] = &[
 ];
 
 /// /proc/sys/net/unix.
-pub(super) static UNIX: &[Setting] = &[number("max_dgram_qlen", &[512])];
+pub(super) static UNIX: &[Setting] = &[number("max_dgram_qlen", &[10])];
 
 /// What differs from these in a new namespace for all links together, and for the loopback.
 pub(super) static OF_ALL: &[(&str, i64)] = &[("accept_dad", 0), ("accept_source_route", 0)];

@@ -111,6 +111,11 @@ impl UnixSockets {
         self.namespace.upgrade()
     }
 
+    /// How many messages a new socket queues from those that it is not connected to.
+    pub(super) fn max_datagrams(&self) -> u32 {
+        self.namespace.upgrade().map_or(u32::MAX, |namespace| namespace.settings().max_datagrams())
+    }
+
     /// The files on their way, in all namespaces of the kernel.
     pub fn in_flight(&self) -> &Arc<FilesInFlight> {
         &self.shared.in_flight

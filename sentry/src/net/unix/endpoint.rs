@@ -19,9 +19,6 @@ use crate::wait::{Events, WaitQueue};
 const MESSAGE_OVERHEAD_BYTES: usize = 576;
 /// The granularity of that cost.
 const COST_STEP_BYTES: usize = 64;
-/// A socket takes no more from those that it is not connected to once more messages than this are queued
-/// (net.unix.max_dgram_qlen).
-const MAX_QUEUED_MESSAGES: usize = 512;
 
 /// A message's part of its sender's send buffer, and of what may be queued; dropping it gives both back and announces the
 /// sender's room. So it is dropped with no inbox locked.
@@ -99,6 +96,8 @@ pub(super) struct Inbox {
     pub(super) error: Option<Errno>,
     /// The datagram socket that this one is connected to: from no other does it take any.
     pub(super) peer: Option<Weak<Endpoint>>,
+    /// It takes no more from those that it is not connected to once more messages than this are queued.
+    max_messages: u32,
     /// Where the next peek begins, in bytes past what is read (SO_PEEK_OFF).
     pub(super) peek_offset: Option<usize>,
 }
@@ -142,7 +141,8 @@ impl Inbox {
 
     /// Whether `sender` has to wait until messages are taken out. Who is this one's peer pays for its own alone.
     pub(super) fn is_full_for(&self, sender: &Arc<Endpoint>) -> bool {
-        self.messages.len() > MAX_QUEUED_MESSAGES && !(self.peer.is_some() && self.accepts_from(sender))
+        let is_full = u32::try_from(self.messages.len()).map_or(true, |queued| queued > self.max_messages);
+        is_full && !(self.peer.is_some() && self.accepts_from(sender))
     }
 
     /// The pending error, which is then no more.
@@ -177,9 +177,10 @@ pub(super) struct Endpoint {
 }
 
 impl Endpoint {
-    pub(super) fn new(send_buffer_bytes: u32, memory: &Arc<SocketMemory>) -> Arc<Self> {
+    /// One that queues so many messages.
+    pub(super) fn new(send_buffer_bytes: u32, max_messages: u32, memory: &Arc<SocketMemory>) -> Arc<Self> {
         Arc::new(Self {
-            inbox: Mutex::default(),
+            inbox: Mutex::new(Inbox { max_messages, ..Inbox::default() }),
             in_flight_bytes: AtomicUsize::new(0),
             send_buffer_bytes: AtomicUsize::new(send_buffer_bytes as usize),
             passes_credentials: AtomicBool::new(false),

@@ -145,9 +145,10 @@ impl BoundName {
 impl UnixSocket {
     /// A socket among those of `home`, neither bound nor connected.
     pub fn new(kind: SocketKind, uid: KernelUid, gid: KernelGid, home: &Arc<UnixSockets>) -> Arc<Self> {
+        let send_buffer_bytes = SocketOptions::default().send_buffer_bytes;
         let socket = Arc::new_cyclic(|me| Self {
             common: SocketCommon::new(home.shared(), uapi::AF_UNIX, kind, 0, (uid, gid)),
-            own: Endpoint::new(SocketOptions::default().send_buffer_bytes, &home.shared().memory),
+            own: Endpoint::new(send_buffer_bytes, home.max_datagrams(), &home.shared().memory),
             state: Mutex::default(),
             is_embryo: AtomicBool::new(false),
             times_in_flight: AtomicUsize::new(0),
