@@ -11,6 +11,7 @@ mod stack;
 use std::sync::Arc;
 
 use crate::Errno;
+use crate::cred::Capabilities;
 use crate::fs::binfmt_misc::{BinaryFormat, BinaryFormats};
 use crate::fs::fanotify::FanMask;
 use crate::fs::inotify::WatchMask;
@@ -228,6 +229,11 @@ fn load_elf(
     let grants = FileGrants::of_file(&executable.path, &executable.metadata, &around.viewer.credentials)?;
     let memory = around.kernel.new_memory(strings.payer.clone())?;
     memory.set_stack_limit(strings.stack_limit_bytes);
+    // It is what the program will be allowed to do that counts.
+    let (allowed, _) = credentials_after_exec(&around.viewer.credentials, grants, false);
+    if allowed.has(Capabilities::SYS_RAWIO) {
+        memory.set_lowest_address(0);
+    }
     let placed = program.map(&memory, &executable, elf::Role::Program).map_err(LoadError::late)?;
     memory.set_brk_start(placed.end)?;
     let placed_interpreter = match &interpreter {

@@ -14,7 +14,7 @@ use super::mappings::Mappings;
 use super::page_cache::Mapper;
 use super::stream::Streams;
 use super::table::{Entry, EntryFlags, FrameTable};
-use super::unmapped_area::END_PAGE;
+use super::unmapped_area::{END_PAGE, MIN_PAGE};
 use super::{FrameAllocator, MemoryAccount};
 use crate::Errno;
 use crate::pace::Pace;
@@ -33,6 +33,13 @@ pub struct MemoryLimits {
     pub stack_bytes: u64,
     /// RLIMIT_MEMLOCK; `u64::MAX` for who has CAP_IPC_LOCK.
     pub locked_bytes: u64,
+    /// The lowest address that may be named (`vm.mmap_min_addr`); 0 for who has CAP_SYS_RAWIO.
+    pub lowest_address: u64,
+}
+
+impl MemoryLimits {
+    /// The lowest address of who has no privilege.
+    pub const LOWEST_ADDRESS: u64 = MIN_PAGE << PAGE_SHIFT;
 }
 
 impl Default for MemoryLimits {
@@ -42,6 +49,7 @@ impl Default for MemoryLimits {
             data_bytes: u64::MAX,
             stack_bytes: 8 << 20,
             locked_bytes: 8 << 20,
+            lowest_address: Self::LOWEST_ADDRESS,
         }
     }
 }
@@ -202,6 +210,11 @@ impl MemoryManager {
     /// Changes the limits. What is mapped already stays.
     pub fn set_limits(&self, limits: MemoryLimits) {
         self.state.write().limits = limits;
+    }
+
+    /// Changes the lowest address that may be named.
+    pub fn set_lowest_address(&self, lowest_address: u64) {
+        self.state.write().limits.lowest_address = lowest_address;
     }
 
     /// Changes how far the stack may grow (RLIMIT_STACK).

@@ -510,7 +510,7 @@ impl Edit<'_> {
                 return Err(Errno::ENOMEM);
             }
             let pages = checked_pages(address, len << PAGE_SHIFT).ok_or(Errno::EINVAL)?;
-            if pages.start < MIN_PAGE {
+            if address.0 < self.state.limits.lowest_address {
                 return Err(Errno::EPERM);
             }
             let is_taken = mappings.overlapping(pages.clone()).next().is_some();

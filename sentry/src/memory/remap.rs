@@ -9,7 +9,7 @@ use super::map::{checked_pages, pages_in};
 use super::mapping::{Contents, Mapping, MappingFlags, virtual_range};
 use super::policy::MemoryPolicy;
 use super::request::MapFlags;
-use super::unmapped_area::{self, END_PAGE, MIN_PAGE};
+use super::unmapped_area::{self, END_PAGE};
 use crate::Errno;
 use crate::pace::Pace;
 use crate::platform::{Access, PAGE_SHIFT, VirtualAddress};
@@ -214,7 +214,9 @@ impl Edit<'_> {
             return Err(Errno::ENOMEM);
         }
         let target = match target {
-            Some(target) if target.start < MIN_PAGE => return Err(Errno::EPERM),
+            Some(target) if target.start << PAGE_SHIFT < self.state.limits.lowest_address => {
+                return Err(Errno::EPERM);
+            }
             Some(target) => target,
             None => self.place(new_address, new_len, MapFlags::PRIVATE)?,
         };

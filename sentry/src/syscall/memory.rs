@@ -13,7 +13,9 @@ use crate::abi::{Cachestat, CachestatRange, Iovec};
 use crate::cred::Capabilities;
 use crate::fs::file_flags::{FileFlags, check_without};
 use crate::fs::{Fd, FileDescription, FileKind, MountFlags, SecretFile};
-use crate::memory::{Backing, Growth, MapFlags, MapRequest, MemoryManager, Protection, RemapFlags};
+use crate::memory::{
+    Backing, Growth, MapFlags, MapRequest, MemoryLimits, MemoryManager, Protection, RemapFlags,
+};
 use crate::pace::Pace;
 use crate::platform::{PAGE_SIZE, VirtualAddress, VirtualRange};
 use crate::slices::first;
@@ -107,6 +109,7 @@ fn mmap(
         apply_lock_limit(task);
     }
     let request = MapRequest { address, len_bytes, protection, flags, backing };
+    apply_lowest_address(task, address);
     task.memory().mmap(request, task)
 }
 
@@ -257,6 +260,7 @@ fn mremap(
     new_address: VirtualAddress,
 ) -> Result<VirtualAddress, Errno> {
     let flags = u32::try_from(flags).ok().and_then(RemapFlags::from_bits).ok_or(Errno::EINVAL)?;
+    apply_lowest_address(task, new_address);
     task.memory().mremap(old_address, old_len_bytes, new_len_bytes, flags, new_address, task)
 }
 
@@ -436,6 +440,16 @@ fn apply_lock_limit(task: &CurrentTask) {
         limits.locked_bytes = u64::MAX;
     }
     task.memory().set_limits(limits);
+}
+
+/// Lets the address space know whether the caller may name `address`: with CAP_SYS_RAWIO any, else none below
+/// `vm.mmap_min_addr`.
+pub(super) fn apply_lowest_address(task: &CurrentTask, address: VirtualAddress) {
+    if address.0 >= MemoryLimits::LOWEST_ADDRESS {
+        return;
+    }
+    let may_name_all = task.credentials().has(Capabilities::SYS_RAWIO);
+    task.memory().set_lowest_address(if may_name_all { 0 } else { MemoryLimits::LOWEST_ADDRESS });
 }
 
 fn protection_of(bits: u64) -> Protection {

@@ -296,6 +296,7 @@ impl ThreadGroup {
             data_bytes: limits.soft(Resource::DATA),
             stack_bytes: limits.soft(Resource::STACK),
             locked_bytes: limits.soft(Resource::LOCKED_MEMORY),
+            ..MemoryLimits::default()
         }
     }
 

@@ -10,6 +10,7 @@ use crate::limits::Resource;
 use crate::platform::VirtualAddress;
 use crate::syscall::Handler;
 use crate::syscall::arguments::{UserPointer, handlers};
+use crate::syscall::memory::apply_lowest_address;
 use crate::task::CurrentTask;
 
 pub(in crate::syscall) const HANDLERS: &[(Sysno, Handler)] = handlers![shmget, shmat, shmdt, shmctl];
@@ -38,6 +39,7 @@ fn shmat(
     let context = Context::of(task);
     let flags = AttachFlags::from_bits_truncate(flags);
     let memory = task.memory();
+    apply_lowest_address(task, address);
     let shared_memory = &context.objects().shared_memory;
     shared_memory.attach(id, address, flags, memory, &context.caller())
 }
