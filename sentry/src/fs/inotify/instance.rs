@@ -2,9 +2,10 @@
 
 use std::any::Any;
 use std::collections::{BTreeMap, VecDeque};
+use std::ops::RangeInclusive;
 use std::sync::{Arc, Weak};
 
-use linux_raw_sys::ioctl::FIONREAD;
+use linux_raw_sys::ioctl::{FIONREAD, INOTIFY_IOC_SETNEXTWD};
 use parking_lot::Mutex;
 use zerocopy::IntoBytes;
 
@@ -86,6 +87,20 @@ struct State {
     heap_charge: HeapCharge,
 }
 
+impl State {
+    /// The first free descriptor from the next one on, and then from 1 on; `None` if all are taken.
+    fn free_descriptor(&self) -> Option<i32> {
+        let next = self.last_descriptor.checked_add(1).unwrap_or(1);
+        free_from(&self.watches, next..=i32::MAX).or_else(|| free_from(&self.watches, 1..=next))
+    }
+}
+
+/// The first of `descriptors` that no watch has.
+fn free_from(watches: &BTreeMap<i32, Watched>, mut descriptors: RangeInclusive<i32>) -> Option<i32> {
+    let mut taken = watches.range(descriptors.clone()).map(|(descriptor, _)| *descriptor).peekable();
+    descriptors.find(|descriptor| taken.next_if_eq(descriptor).is_none())
+}
+
 /// A watch and what it is on.
 struct Watched {
     watch: Arc<Watch>,
@@ -135,7 +150,7 @@ impl InotifyFile {
             watch.set_mask(mask | old);
             return Ok(watch.descriptor);
         }
-        let descriptor = state.last_descriptor.checked_add(1).ok_or(Errno::ENOSPC)?;
+        let descriptor = state.free_descriptor().ok_or(Errno::ENOSPC)?;
         let watch = Arc::new(Watch::new(self.own.clone(), descriptor, mask, dentry.is_directory())?);
         self.account.add_watch()?;
         state.last_descriptor = descriptor;
@@ -326,6 +341,11 @@ impl File for InotifyFile {
     }
 
     fn ioctl(&self, request: u32, argument: u64, caller: &dyn Caller) -> Result<usize, Errno> {
+        if request == INOTIFY_IOC_SETNEXTWD {
+            let next = i32::try_from(argument).ok().filter(|next| *next > 0).ok_or(Errno::EINVAL)?;
+            self.state.lock().last_descriptor = next - 1;
+            return Ok(0);
+        }
         if request != FIONREAD {
             return Err(Errno::ENOTTY);
         }
