@@ -1,13 +1,19 @@
-// Small answers that programs rely on: of devices of random numbers, of the kernel's log, of owners of files, of links in tmpfs.
+// Small answers that programs rely on: of devices of random numbers, of the kernel's log, of owners of files, of links in tmpfs, of
+// low addresses, of the numbers of watches, and of how much sockets queue or peek at.
 
 #include "check.h"
+#include <netinet/in.h>
 #include <poll.h>
 #include <sched.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/inotify.h>
 #include <sys/ioctl.h>
 #include <sys/klog.h>
 #include <sys/mount.h>
+#include <sys/shm.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 
 static void random_devices(void) {
   int blocking = (int)OK(open("/dev/random", O_RDWR)), other = (int)OK(open("/dev/urandom", O_RDWR));
@@ -70,11 +76,127 @@ static void links_in_tmpfs(void) {
   OK(symlink(text, "/tmp/again"));
 }
 
+static void *map_at(uintptr_t address) {
+  return mmap((void *)address, PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+}
+
+// Below vm.mmap_min_addr is for CAP_SYS_RAWIO, which may name addresses there; nobody is given one.
+static void low_addresses(void) {
+  CHECK(map_at(0) == NULL);
+  CHECK_EQ(OK(read((int)OK(open("/dev/zero", O_RDONLY)), wild, 8)), 8);
+  void *mapping = map_at(1 << 20);
+  CHECK(mremap(mapping, PAGE, PAGE, MREMAP_MAYMOVE | MREMAP_FIXED, NULL) == NULL);
+  OK(munmap(NULL, PAGE));
+  int segment = (int)OK(shmget(IPC_PRIVATE, PAGE, 0600));
+  CHECK_EQ((uintptr_t)shmat(segment, (void *)8, SHM_RND), 0);
+  OK(shmctl(segment, IPC_RMID, NULL));
+  OK(shmdt(NULL));
+  CHECK((uintptr_t)mmap((void *)1, PAGE, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) >= PAGE);
+  pid_t child;
+  IN_CHILD(child) {
+    mapping = map_at(1 << 20);
+    OK(setuid(1000));
+    CHECK(map_at(0) == MAP_FAILED && errno == EPERM);
+    CHECK(mremap(mapping, PAGE, PAGE, MREMAP_MAYMOVE | MREMAP_FIXED, NULL) == MAP_FAILED && errno == EPERM);
+  }
+  WAIT_OK(child);
+}
+
+// Whoever restores watches says which number the next one has.
+static void numbers_of_watches(void) {
+  int instance = (int)OK(inotify_init1(IN_CLOEXEC));
+  unsigned long set_next = _IOW('I', 0, int);
+  OK(ioctl(instance, set_next, 100));
+  CHECK_EQ(inotify_add_watch(instance, "/tmp", IN_OPEN), 100);
+  CHECK_EQ(inotify_add_watch(instance, "/etc", IN_OPEN), 101);
+  OK(ioctl(instance, set_next, 100));
+  CHECK_EQ(inotify_add_watch(instance, "/usr", IN_OPEN), 102);
+  OK(ioctl(instance, set_next, INT_MAX));
+  CHECK_EQ(inotify_add_watch(instance, "/", IN_OPEN), INT_MAX);
+  CHECK_EQ(inotify_add_watch(instance, "/proc", IN_OPEN), 1);
+  CHECK_ERRNO(ioctl(instance, set_next, 0), EINVAL);
+  CHECK_ERRNO(ioctl(instance, set_next, 1UL << 31), EINVAL);
+  OK(close(instance));
+}
+
+static int peek_offset_of(int socket) {
+  int offset = -2;
+  socklen_t len = sizeof offset;
+  OK(getsockopt(socket, SOL_SOCKET, SO_PEEK_OFF, &offset, &len));
+  return offset;
+}
+
+// What is set before there is a connection holds in it, and in those that a listener gives.
+static void peek_offsets_before_connections(void) {
+  int listener = (int)OK(socket(AF_INET, SOCK_STREAM, 0)), client = (int)OK(socket(AF_INET, SOCK_STREAM, 0));
+  struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+  socklen_t len = sizeof address;
+  OK(bind(listener, (struct sockaddr *)&address, sizeof address));
+  OK(listen(listener, 1));
+  OK(getsockname(listener, (struct sockaddr *)&address, &len));
+  CHECK_EQ(peek_offset_of(client), -1);
+  OK(setsockopt(listener, SOL_SOCKET, SO_PEEK_OFF, &(int){2}, sizeof(int)));
+  OK(setsockopt(client, SOL_SOCKET, SO_PEEK_OFF, &(int){5}, sizeof(int)));
+  CHECK_EQ(peek_offset_of(client), 5);
+  OK(connect(client, (struct sockaddr *)&address, sizeof address));
+  int accepted = (int)OK(accept(listener, NULL, NULL));
+  CHECK_EQ(peek_offset_of(accepted), 2);
+  CHECK_EQ(peek_offset_of(client), 5);
+  CHECK_EQ(OK(write(accepted, "abcdefgh", 8)), 8);
+  char bytes[4] = "";
+  CHECK_EQ(OK(recv(client, bytes, 3, MSG_PEEK)), 3);
+  CHECK(strcmp(bytes, "fgh") == 0);
+  CHECK_EQ(peek_offset_of(client), 8);
+  // A reset ends the connection, but SO_PEERNAME still knows with whom it was.
+  OK(setsockopt(accepted, SOL_SOCKET, SO_LINGER, &(struct linger){1, 0}, sizeof(struct linger)));
+  OK(close(accepted));
+  struct pollfd ended = {.fd = client};
+  CHECK_EQ(OK(poll(&ended, 1, 5000)), 1);
+  CHECK_ERRNO(getpeername(client, (struct sockaddr *)&address, &len), ENOTCONN);
+  struct sockaddr_in peer;
+  OK(getsockopt(client, SOL_SOCKET, SO_PEERNAME, &peer, &len));
+  CHECK_EQ(peer.sin_port, address.sin_port);
+  OK(close(client));
+  OK(close(listener));
+}
+
+// How many messages reach a new socket of this name that nobody reads.
+static int queued_messages(const char *name) {
+  struct sockaddr_un address = {.sun_family = AF_UNIX};
+  memcpy(address.sun_path + 1, name, strlen(name));
+  socklen_t len = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + strlen(name));
+  int receiver = (int)OK(socket(AF_UNIX, SOCK_DGRAM, 0)), sender = (int)OK(socket(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK, 0));
+  OK(bind(receiver, (struct sockaddr *)&address, len));
+  int sent = 0;
+  while (sendto(sender, "x", 1, 0, (struct sockaddr *)&address, len) == 1) sent++;
+  CHECK_EQ(errno, EAGAIN);
+  OK(close(receiver));
+  OK(close(sender));
+  return sent;
+}
+
+// A network namespace begins with net.unix.max_dgram_qlen of 10; one message more is taken. Sockets keep what they begin with.
+static void queues_of_datagrams(void) {
+  OK(unshare(CLONE_NEWNET));
+  CHECK_EQ(queued_messages("first"), 11);
+  int file = (int)OK(open("/proc/sys/net/unix/max_dgram_qlen", O_RDWR));
+  char text[8] = "";
+  CHECK_EQ(OK(pread(file, text, sizeof text - 1, 0)), 3);
+  CHECK(strcmp(text, "10\n") == 0);
+  CHECK_EQ(OK(pwrite(file, "3", 1, 0)), 1);
+  CHECK_EQ(queued_messages("second"), 4);
+  OK(close(file));
+}
+
 int main(void) {
   random_devices();
   kernel_log();
   owner_of_a_file();
   truncation_of_what_has_no_length();
+  low_addresses();
+  numbers_of_watches();
+  peek_offsets_before_connections();
+  queues_of_datagrams();
   links_in_tmpfs();
   return 0;
 }

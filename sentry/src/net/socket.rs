@@ -356,6 +356,14 @@ pub trait Socket: Any + Send + Sync {
     /// ENOTCONN.
     fn peer_name(&self) -> Result<SocketAddress, Errno>;
 
+    /// Where the peer is or was: SO_PEERNAME tells of a connection that is over, until the socket is bound again.
+    ///
+    /// # Errors
+    /// ENOTCONN.
+    fn last_peer_name(&self) -> Result<SocketAddress, Errno> {
+        self.peer_name()
+    }
+
     /// shutdown(2).
     ///
     /// # Errors

@@ -122,7 +122,7 @@ fn told_offset(offset: Option<usize>) -> u32 {
 
 /// Unlike elsewhere, a buffer that is too long for the name is refused, and whatever hinders is ENOTCONN.
 fn peer_name(socket: &dyn Socket, room_bytes: usize) -> Result<Vec<u8>, Errno> {
-    let name = socket.peer_name().map_err(|_| Errno::ENOTCONN)?;
+    let name = socket.last_peer_name().map_err(|_| Errno::ENOTCONN)?;
     if name.bytes().len() < room_bytes { Err(Errno::EINVAL) } else { Ok(name.bytes().to_vec()) }
 }
 

@@ -198,6 +198,7 @@ impl TcpSocket {
         let options = self.grow_buffers();
         let memory = &self.inet.network().shared().memory;
         let end = Endpoint::new(&options, &options, memory, (self.home(remote.ip()), &self.queue));
+        end.inbox().peek_offset = state.peek_offset;
         state.role = Role::Connected(Connection {
             own: end.clone(),
             peer: end,
@@ -229,7 +230,8 @@ impl TcpSocket {
     /// Puts a connection into the backlog of `listener`, or itself among those who wait for that; `wire` leads there.
     pub(super) fn enter_backlog(&self, listener: &Arc<Self>, wire: Option<Arc<Wire>>) -> Result<(), Errno> {
         let mut listening = listener.state.lock();
-        let State { role: Role::Listening(backlog), bound: Some(listener_bound), .. } = &mut *listening
+        let State { role: Role::Listening(backlog), bound: Some(listener_bound), peek_offset, .. } =
+            &mut *listening
         else {
             return Err(Errno::ECONNREFUSED);
         };
@@ -254,6 +256,8 @@ impl TcpSocket {
         let (home, child_home) = (self.home(remote.ip()), accepted.home(remote.ip()));
         let end = Endpoint::new(&options, &child_options, memory, (home, &self.queue));
         let child_end = Endpoint::new(&child_options, &options, memory, (child_home, &accepted.queue));
+        end.inbox().peek_offset = state.peek_offset;
+        child_end.inbox().peek_offset = *peek_offset;
         let connection = |own: &Arc<Endpoint>, peer: &Arc<Endpoint>, remote, is_embryo, wire| Connection {
             own: own.clone(),
             peer: peer.clone(),

@@ -121,6 +121,8 @@ struct State {
     error: Option<Errno>,
     /// What shutdown(2) has ended before there was a connection.
     is_shut: bool,
+    /// SO_PEEK_OFF, for the connection that there will be.
+    peek_offset: Option<usize>,
 }
 
 /// A local address.

@@ -81,6 +81,10 @@ impl Socket for TcpSocket {
         Ok(self.inet.encode(self.remote().ok_or(Errno::ENOTCONN)?))
     }
 
+    fn last_peer_name(&self) -> Result<SocketAddress, Errno> {
+        Ok(self.inet.encode(self.remote().ok_or(Errno::ENOTCONN)?))
+    }
+
     fn shut_down(&self, halves: Shutdown) -> Result<(), Errno> {
         if let Ok(Some(host)) = self.host() {
             return outside::shut_down(self, &host, halves);
@@ -212,12 +216,16 @@ impl Socket for TcpSocket {
     }
 
     fn peek_offset(&self) -> Option<usize> {
-        self.ends().and_then(|(own, _)| own.inbox().peek_offset)
+        match self.ends() {
+            Some((own, _)) => own.inbox().peek_offset,
+            None => self.state.lock().peek_offset,
+        }
     }
 
     fn set_peek_offset(&self, offset: Option<usize>) -> Result<(), Errno> {
-        if let Some((own, _)) = self.ends() {
-            own.inbox().peek_offset = offset;
+        match self.ends() {
+            Some((own, _)) => own.inbox().peek_offset = offset,
+            None => self.state.lock().peek_offset = offset,
         }
         Ok(())
     }
