@@ -188,6 +188,40 @@ static void queues_of_datagrams(void) {
   OK(close(file));
 }
 
+static void check_port(int kind) {
+  int bound = (int)OK(socket(AF_INET, kind, 0));
+  struct sockaddr_in address = {.sin_family = AF_INET};
+  socklen_t len = sizeof address;
+  OK(bind(bound, (struct sockaddr *)&address, sizeof address));
+  OK(getsockname(bound, (struct sockaddr *)&address, &len));
+  CHECK(ntohs(address.sin_port) > 60000);
+  OK(close(bound));
+}
+
+// In a new network namespace.
+static void reserved_ports(void) {
+  static const struct { const char *written, *read; } texts[] = {
+      {"8080,9000-9010\n", "8080,9000-9010\n"}, {"1-3,2-5,6\n", "1-6\n"}, {"5,", "5\n"}, {"5,6\n7\n", "5-7\n"}, {"0x10-20", "16-20\n"},
+      {"\n", "\n"}, {"0", "0\n"}, {"32768-60000", "32768-60000\n"}};
+  int file = (int)OK(open("/proc/sys/net/ipv4/ip_local_reserved_ports", O_RDWR));
+  char text[64];
+  CHECK_EQ(OK(pread(file, text, sizeof text, 0)), 1);
+  for (size_t i = 0; i < COUNT(texts); i++) {
+    OK(pwrite(file, texts[i].written, strlen(texts[i].written), 0));
+    memset(text, 0, sizeof text);
+    OK(pread(file, text, sizeof text - 1, 0));
+    CHECK_CASE(strcmp(text, texts[i].read) == 0, "%s", texts[i].written);
+  }
+  static const char *const refused[] = {",5\n", "7-6\n", "65536\n", " 5\n", "5 \n", "a\n", "-5\n", "5-\n"};
+  for (size_t i = 0; i < COUNT(refused); i++)
+    CHECK_CASE(pwrite(file, refused[i], strlen(refused[i]), 0) == -1 && errno == EINVAL, "%s", refused[i]);
+  for (int i = 0; i < 10; i++) {
+    check_port(SOCK_STREAM);
+    check_port(SOCK_DGRAM);
+  }
+  OK(close(file));
+}
+
 int main(void) {
   random_devices();
   kernel_log();
@@ -197,6 +231,7 @@ int main(void) {
   numbers_of_watches();
   peek_offsets_before_connections();
   queues_of_datagrams();
+  reserved_ports();
   links_in_tmpfs();
   return 0;
 }

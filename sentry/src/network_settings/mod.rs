@@ -90,12 +90,18 @@ struct Changed {
 }
 
 impl Changed {
-    /// Charges for so many more.
+    /// Charges for so many more, of so many numbers each.
     ///
     /// # Errors
     /// ENOMEM.
-    fn charge(&mut self, more: usize) -> Result<(), Errno> {
-        self.heap_charge.resize((self.by_key.len() + more) * CHANGED_BYTES)
+    fn charge(&mut self, more: usize, numbers: usize) -> Result<(), Errno> {
+        let more_bytes = more * (CHANGED_BYTES + numbers * size_of::<i64>());
+        self.heap_charge.resize(self.bytes() + more_bytes)
+    }
+
+    /// What they take.
+    fn bytes(&self) -> usize {
+        self.by_key.values().map(|numbers| CHANGED_BYTES + numbers.len() * size_of::<i64>()).sum()
     }
 
     fn insert(&mut self, (directory, name): (SettingDirectory, &'static str), link: &str, numbers: Vec<i64>) {
@@ -155,8 +161,8 @@ impl NetworkSettings {
     pub fn forget_link(&self, link: &str) {
         let mut changed = self.changed.lock();
         changed.by_key.retain(|(_, other, _), _| other != link);
-        let left = changed.by_key.len();
-        changed.heap_charge.force(left * CHANGED_BYTES);
+        let left_bytes = changed.bytes();
+        changed.heap_charge.force(left_bytes);
     }
 
     /// A link has another name, and its settings go with it.
@@ -183,7 +189,7 @@ impl NetworkSettings {
         use SettingDirectory::{Ipv4, Ipv4Link, Ipv6Link};
         let mut changed = self.changed.lock();
         let of_each = [ALL_LINKS, LINKS_TO_COME, LOOPBACK];
-        changed.charge(of_each.len() + 1)?;
+        changed.charge(of_each.len() + 1, numbers.len())?;
         let of_one = [link];
         let (place, links): (_, &[&str]) = match (directory, link, name) {
             (Ipv4, _, "ip_forward") | (Ipv4Link, ALL_LINKS, "forwarding") => {
@@ -237,6 +243,16 @@ impl NetworkSettings {
     pub fn max_datagrams(&self) -> u32 {
         let number = self.number(SettingDirectory::Unix, "", "max_dgram_qlen");
         u32::try_from(number).unwrap_or(u32::MAX)
+    }
+
+    /// The ports that nobody is given who does not ask for them (`ipv4/ip_local_reserved_ports`).
+    pub fn reserved_ports(&self) -> Vec<RangeInclusive<u16>> {
+        let port = |number: i64| u16::try_from(number).unwrap_or(u16::MAX);
+        let numbers = self.named(SettingDirectory::Ipv4, "ip_local_reserved_ports");
+        numbers
+            .chunks_exact(2)
+            .filter_map(|range| Some(port(*range.first()?)..=port(*range.last()?)))
+            .collect()
     }
 
     /// The ports that are given to who asks for any (`ipv4/ip_local_port_range`).

@@ -1,6 +1,6 @@
 //! The settings that there are, by directory (`Documentation/networking/ip-sysctl.rst`), with what they are in a new namespace.
 
-use super::setting::{GID_MAX, INT_MAX, Setting, number, ranged, text};
+use super::setting::{GID_MAX, INT_MAX, Setting, number, ports, ranged, text};
 
 /// /proc/sys/net/core.
 pub(super) static CORE: &[Setting] = &[
@@ -49,6 +49,7 @@ pub(super) static IPV4: &[Setting] = &[
     number("ip_forward", &[0]),
     number("ip_forward_update_priority", &[1]),
     number("ip_forward_use_pmtu", &[0]),
+    ports("ip_local_reserved_ports"),
     ranged("ip_local_port_range", &[32_768, 60_999], 1, 65535),
     ranged("ip_no_pmtu_disc", &[0], 0, 255),
     ranged("ip_nonlocal_bind", &[0], 0, 255),

@@ -14,7 +14,7 @@ use super::control::SendControl;
 use super::ip::{self, IpOptions};
 use super::ipv6::{self, Ipv6Options};
 use super::multicast::{self, Interface, Memberships};
-use super::ports::Claim;
+use super::ports::{Claim, LocalPorts};
 use super::zero_copy::ZeroCopies;
 use super::{InetSockets, RAW, TCP, UDP, UDP_LITE};
 use crate::Errno;
@@ -280,13 +280,14 @@ impl InetSocket {
     }
 
     /// The ports that it may be given: those of the namespace, within its own bounds (IP_LOCAL_PORT_RANGE).
-    pub(super) fn local_ports(&self) -> RangeInclusive<u16> {
+    pub(super) fn local_ports(&self) -> LocalPorts {
         let all = self.settings().local_ports();
         let [least, most] = self.ip.lock().local_ports();
         let is_within = |port: &u16| *port != 0 && all.contains(port);
         let bound = |port: u16, usual: u16| Some(port).filter(is_within).unwrap_or(usual);
         let own = bound(least, *all.start())..=bound(most, *all.end());
-        if own.is_empty() { all } else { own }
+        let range = if own.is_empty() { all } else { own };
+        LocalPorts { range, reserved: self.settings().reserved_ports() }
     }
 
     /// The time to live and the type of service of what goes out to `destination` through a link, with what was asked for it in

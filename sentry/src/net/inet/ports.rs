@@ -33,6 +33,21 @@ pub(super) struct Claim {
     pub is_listening: bool,
 }
 
+/// The ports that a socket may be given which asks for any.
+#[derive(Clone, Debug)]
+pub(super) struct LocalPorts {
+    pub(super) range: RangeInclusive<u16>,
+    /// What is left out of them, by ascending ports.
+    pub(super) reserved: Vec<RangeInclusive<u16>>,
+}
+
+impl LocalPorts {
+    /// All of `range`.
+    pub(super) fn all(range: RangeInclusive<u16>) -> Self {
+        Self { range, reserved: Vec::new() }
+    }
+}
+
 impl Claim {
     /// Whether what is sent to one address may be meant for the other as well.
     fn overlaps(&self, other: &Self) -> bool {
@@ -146,10 +161,15 @@ impl<S> State<S> {
     /// A port of `range` that `suits`: the first from one that nobody foresees, around to it again.
     fn ephemeral(
         &mut self,
-        local_ports: RangeInclusive<u16>,
+        local_ports: LocalPorts,
         mut suits: impl FnMut(&mut Self, u16) -> bool,
     ) -> Option<u16> {
-        let (first, last) = (*local_ports.start(), *local_ports.end());
+        let LocalPorts { range, reserved } = local_ports;
+        let (first, last) = (*range.start(), *range.end());
+        let is_reserved = |port: u16| {
+            let behind = reserved.partition_point(|range| *range.start() <= port);
+            behind.checked_sub(1).and_then(|at| reserved.get(at)).is_some_and(|range| range.contains(&port))
+        };
         let count = u32::from(last.saturating_sub(first)) + 1;
         let mut random = [0; 4];
         crate::host::fill_random(&mut random);
@@ -157,7 +177,7 @@ impl<S> State<S> {
         for tried in 0..count {
             let offset = (start + tried) % count;
             let port = first.saturating_add(u16::try_from(offset).unwrap_or(0));
-            if suits(self, port) {
+            if !is_reserved(port) && suits(self, port) {
                 return Some(port);
             }
         }
@@ -185,7 +205,7 @@ impl<S> Ports<S> {
         port: u16,
         claim: Claim,
         socket: &Weak<S>,
-        local_ports: RangeInclusive<u16>,
+        local_ports: LocalPorts,
     ) -> Result<Arc<Port<S>>, Errno> {
         let mut state = self.0.lock();
         let number = match port {
@@ -206,7 +226,7 @@ impl<S> Ports<S> {
         self: &Arc<Self>,
         claim: Claim,
         socket: &Weak<S>,
-        local_ports: RangeInclusive<u16>,
+        local_ports: LocalPorts,
     ) -> Result<Arc<Port<S>>, Errno> {
         let mut state = self.0.lock();
         let number = state.ephemeral(local_ports, State::is_vacant).ok_or(Errno::EADDRNOTAVAIL)?;

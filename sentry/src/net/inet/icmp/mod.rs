@@ -20,7 +20,7 @@ pub(super) use self::packet::seal_at;
 use super::address::Version;
 use super::bound::InetSocket;
 use super::datagram::DatagramQueue;
-use super::ports::{Port, Ports};
+use super::ports::{LocalPorts, Port, Ports};
 use super::report::{InetProtocol, InetStatus, Report};
 use crate::Errno;
 use crate::fs::Caller;
@@ -106,7 +106,7 @@ impl IcmpSocket {
         }
         let claim = self.inet.claim(self.inet.unbound().ip(), false);
         let identifiers = &self.inet.sockets().icmp().identifiers;
-        state.identifier = Some(identifiers.claim(wanted, claim, &self.me, 1..=u16::MAX)?);
+        state.identifier = Some(identifiers.claim(wanted, claim, &self.me, LocalPorts::all(1..=u16::MAX))?);
         Ok(())
     }
 

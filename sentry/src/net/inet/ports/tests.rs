@@ -21,7 +21,7 @@ fn soon() -> MonotonicTime {
 }
 
 fn bind(ports: &Arc<Ports<()>>, port: u16, claim: Claim) -> Result<Arc<Port<()>>, Errno> {
-    ports.claim(port, claim, &Weak::new(), 1000..=1999)
+    ports.claim(port, claim, &Weak::new(), LocalPorts::all(1000..=1999))
 }
 
 #[test]
@@ -67,7 +67,7 @@ fn a_port_that_lingers_is_for_those_who_reuse_it() {
 #[test]
 fn ports_run_out_and_come_back() {
     let ports: Arc<Ports<()>> = Ports::new(&Arc::default());
-    let take = || ports.claim(0, claim("0.0.0.0"), &Weak::new(), 10..=12);
+    let take = || ports.claim(0, claim("0.0.0.0"), &Weak::new(), LocalPorts::all(10..=12));
     let taken: Vec<_> = (0..3).map(|_| take().unwrap()).collect();
     assert_eq!(take().err(), Some(Errno::EADDRINUSE));
     drop(taken);
