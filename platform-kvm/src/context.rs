@@ -114,6 +114,7 @@ impl KvmContext {
         mut server: Option<&mut dyn CallServer>,
     ) -> Option<Stop> {
         let dispatcher = self.machine.dispatcher()?.clone();
+        vcpu.prepare_lane(root);
         let (stop, served) = match &mut server {
             Some(server) if root != space.root() => lane.lend(&mut **server, || {
                 let _running = dispatcher.enter(lane);

@@ -190,6 +190,16 @@ impl Vcpu {
         self.lane.as_ref()
     }
 
+    /// It is to run in the space of `root`, which must see nothing of what user code of another has left. Before anything is
+    /// lent: what is cleared looks like a request.
+    pub(crate) fn prepare_lane(&self, root: Root) {
+        if let Some(lane) = &self.lane
+            && self.root.is_none_or(|last| last.space != root.space)
+        {
+            lane.clear();
+        }
+    }
+
     /// Its number in the VM.
     pub(crate) fn index(&self) -> usize {
         self.index
@@ -322,12 +332,7 @@ impl Vcpu {
         self.segment_bases()?;
         self.sregs.cr3 = root.address.0;
         self.must_load = true;
-        let last = self.root.replace(root);
-        if let Some(lane) = &self.lane
-            && last.is_none_or(|last| last.space != root.space)
-        {
-            lane.clear();
-        }
+        self.root = Some(root);
         Ok(())
     }
 

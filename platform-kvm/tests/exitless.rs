@@ -365,36 +365,34 @@ impl CallServer for Stopper {
 /// More contexts than vCPUs have lanes: those without make their calls by exits, and see what the others have rewritten.
 #[test]
 fn contexts_beyond_the_lanes_make_their_own_calls() {
-    const CONTEXTS: usize = 20;
-    for window in [CMP, MOV] {
-        let code = program(window);
-        let first = Run::new(&code);
-        let (frame, _) = first.space.translate(VirtualAddress(CODE)).unwrap();
-        let text = [FrameRun { start: frame, pages: 1 }];
-        let run = |context| Run {
-            guest: first.guest.clone(),
-            space: first.space.clone(),
-            context,
-            registers: Registers { r14: CALLS, ..start() },
-            server: Server::default(),
-            exits: 0,
-        };
-        let mut contexts: Vec<_> = (0..CONTEXTS).map(|_| first.guest.context()).collect();
-        std::thread::scope(|scope| {
-            for context in contexts.drain(..) {
-                scope.spawn(|| {
-                    let mut run = run(context);
-                    let mut exit = run.until_stop();
-                    // Whoever has no lane has everything forgotten.
-                    while matches!(exit, Exit::Fault { address, .. } if address < VirtualAddress::USER_END) {
-                        run.space.map(VirtualAddress(CODE), &text, RX).unwrap();
-                        exit = run.until_stop();
-                    }
-                    run.check_end(&exit, &code);
-                });
-            }
-        });
-    }
+    const CONTEXTS: usize = 18;
+    let code = program(CMP);
+    let first = Run::new(&code);
+    let (frame, _) = first.space.translate(VirtualAddress(CODE)).unwrap();
+    let text = [FrameRun { start: frame, pages: 1 }];
+    let run = |context| Run {
+        guest: first.guest.clone(),
+        space: first.space.clone(),
+        context,
+        registers: Registers { r14: CALLS, ..start() },
+        server: Server::default(),
+        exits: 0,
+    };
+    let mut contexts: Vec<_> = (0..CONTEXTS).map(|_| first.guest.context()).collect();
+    std::thread::scope(|scope| {
+        for context in contexts.drain(..) {
+            scope.spawn(|| {
+                let mut run = run(context);
+                let mut exit = run.until_stop();
+                // Whoever has no lane has everything forgotten.
+                while matches!(exit, Exit::Fault { address, .. } if address < VirtualAddress::USER_END) {
+                    run.space.map(VirtualAddress(CODE), &text, RX).unwrap();
+                    exit = run.until_stop();
+                }
+                run.check_end(&exit, &code);
+            });
+        }
+    });
 }
 
 /// Whoever is about to enter and whoever waits for all to leave do not wait for each other.
@@ -426,6 +424,44 @@ fn contexts_enter_while_everything_is_forgotten() {
     is_over.store(true, Ordering::SeqCst);
     assert!(outcome.is_ok(), "they wait for each other, or that fails");
     runner.join().unwrap();
+}
+
+/// A vCPU that goes from one process to another takes no call along, and makes none up.
+#[test]
+fn who_gets_a_vcpu_makes_only_calls_of_its_own() {
+    const PROCESSES: usize = 300;
+    let code = program(CMP);
+    let mut run = Run::new(&code);
+    run.until_stop();
+    let (frame, _) = run.space.translate(VirtualAddress(CODE)).unwrap();
+    let mut server = Witness::default();
+    for _ in 0..PROCESSES {
+        run.space = run.guest.platform.new_address_space().unwrap();
+        run.space.map_text(VirtualAddress(CODE), &[FrameRun { start: frame, pages: 1 }]).unwrap();
+        // The one before gives its vCPU back.
+        run.context = run.guest.context();
+        run.registers = Registers { r14: 20, ..start() };
+        while matches!(run.context.run_served(&run.space, &mut run.registers, &mut server), Exit::Syscall) {
+            run.registers.rax = ANSWER;
+        }
+        assert_eq!(run.registers.r14, 0);
+    }
+    assert_eq!(server.others, Vec::<u64>::new(), "calls that nobody made");
+}
+
+/// Notes the numbers of calls that are not the program's.
+#[derive(Default)]
+struct Witness {
+    others: Vec<u64>,
+}
+
+impl CallServer for Witness {
+    fn serve(&mut self, number: u64, _arguments: [u64; 6]) -> Reply {
+        if number != NUMBER {
+            self.others.push(number);
+        }
+        Reply::Value(ANSWER)
+    }
 }
 
 /// Serves whatever comes.
