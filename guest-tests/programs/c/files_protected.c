@@ -1,5 +1,6 @@
 // What is forbidden in directories that many may write to (man 5 proc_sys_fs): fs.protected_hardlinks, _symlinks, _fifos and
 // _regular. The settings of Linux are left as they are and what they say is checked; inside, each is set to each value.
+// timeout: 120
 // static
 #include "check.h"
 #include <sched.h>

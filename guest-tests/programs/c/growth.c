@@ -38,7 +38,7 @@
 #include <sys/un.h>
 #include <sys/xattr.h>
 
-enum { NOBODY = 65432, FEW = 40, CHILDREN = 64, FEW_CHILDREN = 8 };
+enum { NOBODY = 65432, FEW = 20, CHILDREN = 64, FEW_CHILDREN = 8 };
 
 static long most = FEW, milliseconds = 600;
 static long long end_ms;

@@ -1,5 +1,6 @@
 // How much of inotify a user may have (man 7 inotify, "/proc interfaces"): instances, watches, queued events. The settings of
 // Linux are left as they are; inside, they are changed too.
+// timeout: 120
 // static
 #include "check.h"
 #include <sys/inotify.h>

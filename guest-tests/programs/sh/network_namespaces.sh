@@ -1,4 +1,5 @@
 # Namespaces that talk to each other: through a cable, a bridge and a router, by TCP, UDP and ICMP of both families.
+# timeout: 90
 unshare -mn /bin/bash -s <<'SCRIPT' 2>&1
 export LC_ALL=C
 norm() {
