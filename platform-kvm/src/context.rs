@@ -20,6 +20,8 @@ use crate::pool::Pool;
 use crate::seat::{Loading, Seat, SharedSeat};
 use crate::vcpu::{Root, Stop, Vcpu};
 
+/// #UD (SDM 3A 6.15).
+const INVALID_OPCODE: u8 = 6;
 /// #GP (SDM 3A 6.15).
 const GENERAL_PROTECTION: u8 = 13;
 /// Faults in a row on a page that the tables permit, after which KVM is told to look again, and after which
@@ -229,9 +231,11 @@ impl KvmContext {
     /// Whether user code has stopped for what was rewritten, and not for what the program does: it is to go on.
     fn is_ours(&mut self, stop: &Stop, space: &Space, root: Root, registers: &Registers) -> bool {
         match stop {
-            Stop::Exit(Exit::Exception { .. }) => {
+            Stop::Exit(Exit::Exception { vector, .. }) => {
+                // What the middle of a site meets: not the trap of a program that is stepped through what was one.
+                let is_of_middle = matches!(*vector, INVALID_OPCODE | GENERAL_PROTECTION);
                 space.restore_middle(registers.rip)
-                    || space.was_middle(registers.rip) && self.is_worth_another_try()
+                    || is_of_middle && space.was_middle(registers.rip) && self.is_worth_another_try()
             }
             Stop::Exit(Exit::Fault { address, .. }) => {
                 root == space.root() && space.is_crossing_without_root(registers.rip, *address)
