@@ -127,10 +127,40 @@ static void children_of_the_seized_stop_before_they_run(void) {
   WAIT_EXIT(pid, 8);
 }
 
+// As strace(1) begins: the stop may be told of before or after it has ended, and a tracer that listens hears of its end.
+static void the_end_of_a_stop_at_once_after_the_seizure_is_told(void) {
+  for (int round = 0; round < 400; round++) {
+    pid_t pid;
+    int status, is_over = 0;
+    IN_CHILD(pid) {
+      raise(SIGSTOP);
+      _exit(8);
+    }
+    CHECK_EQ(waitpid(pid, &status, WUNTRACED), pid);
+    OK(ptrace(PTRACE_SEIZE, pid, 0, 0));
+    for (volatile int spins = round * 250; spins > 0; spins--) {}
+    OK(kill(pid, SIGCONT));
+    while (!is_over) {
+      CHECK_EQ(waitpid(pid, &status, __WALL), pid);
+      is_over = WIFEXITED(status);
+      if (is_over) continue;
+      int stop = status >> 8;
+      if (stop == STOP(SIGSTOP)) {
+        OK(ptrace(PTRACE_LISTEN, pid, 0, 0));
+      } else {
+        CHECK_CASE(stop == STOP(SIGTRAP) || stop == SIGCONT, "stop %#x", stop);
+        resume(pid);
+      }
+    }
+    CHECK_EQ(WEXITSTATUS(status), 8);
+  }
+}
+
 int main(void) {
   an_attached_tracee_stops_for_the_signal_and_for_the_group();
   interrupt_stops_a_seized_tracee();
   a_seized_tracee_listens_through_a_group_stop();
   a_stopped_process_can_be_seized_and_left_stopped();
   children_of_the_seized_stop_before_they_run();
+  the_end_of_a_stop_at_once_after_the_seizure_is_told();
 }

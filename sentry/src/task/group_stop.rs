@@ -36,6 +36,12 @@ impl ThreadGroup {
 }
 
 impl GroupState {
+    /// The stop that tasks are to make, if there is one, by its signal and its number.
+    pub(super) fn due_stop(&self) -> Option<(Signal, u64)> {
+        let signal = self.stop.signal().filter(|_| self.exec.is_none())?;
+        Some((signal, self.stop_count))
+    }
+
     /// Completes the stop if all tasks have arrived.
     fn complete_stop(&mut self) -> bool {
         let Stop::Stopping(signal) = self.stop else { return false };
@@ -79,11 +85,10 @@ impl CurrentTask {
         loop {
             let mut state = task.group.state.lock();
             let has_continued = std::mem::take(&mut state.has_continued);
-            let is_told = state.stop != Stop::None && state.exec.is_none();
+            let is_told = state.due_stop().is_some();
             let is_ending = state.exit.is_some() || state.exec.is_some();
             task.has_stopped.store(is_told, Ordering::Relaxed);
             let has_completed = is_told && state.complete_stop();
-            let group_stop = state.stop.signal().filter(|_| is_told).map(|signal| (signal, state.stop_count));
             drop(state);
             let is_frozen = !is_ending && task.is_to_freeze();
             task.set_frozen(is_frozen);
@@ -94,7 +99,7 @@ impl CurrentTask {
                 tasks.report_stop(&task.group, report);
             }
             if task.is_traced() && !is_frozen {
-                if self.trap_if_told(group_stop) {
+                if self.trap_if_told() {
                     continue;
                 }
                 return;

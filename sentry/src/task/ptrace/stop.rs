@@ -227,9 +227,13 @@ impl CurrentTask {
     }
 
     /// Stops for the tracer if it asked for that, or if the process is in a group stop for which the task has not
-    /// stopped yet: `group_stop` has its signal and its number. Returns whether it did, so that things may have changed.
-    pub(in crate::task) fn trap_if_told(&mut self, group_stop: Option<(Signal, u64)>) -> bool {
-        let is_seized = {
+    /// stopped yet. Returns whether it did, so that things may have changed.
+    pub(in crate::task) fn trap_if_told(&mut self) -> bool {
+        let (is_seized, group_stop) = {
+            // SIGCONT ends the stop and asks for a trap under this lock. A trap that was taken for that and told of the stop
+            // still would leave a tracer that listens waiting for good.
+            let group = self.task.group.state.lock();
+            let group_stop = group.due_stop();
             let mut trace = self.task.ptrace.lock();
             let is_new_stop = group_stop.is_some_and(|(_, number)| number != trace.handled_group_stop);
             if !trace.is_trap_pending && !is_new_stop {
@@ -237,7 +241,7 @@ impl CurrentTask {
             }
             trace.is_trap_pending = false;
             trace.handled_group_stop = group_stop.map_or(trace.handled_group_stop, |(_, number)| number);
-            trace.grant.is_seized
+            (trace.grant.is_seized, group_stop)
         };
         match (is_seized, group_stop) {
             (true, _) => {
