@@ -16,6 +16,7 @@ attach() {
         sleep 0.2
     done
     cat report
+    e2fsck -fn image || true
     exit 1
 }
 
