@@ -1043,6 +1043,22 @@ static void counters(void) {
   multiply(nothing);
 }
 
+// Calls that wait for a supervisor, which never answers.
+static void ask_supervisor(void) { syscall(SYS_getppid); }
+static void notifications(void) {
+  struct sock_filter filter[] = {
+      BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_getppid, 0, 1),
+      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_USER_NOTIF),
+      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+  };
+  struct sock_fprog program = {COUNT(filter), filter};
+  OK(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0));
+  long listener = syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_NEW_LISTENER, &program);
+  if (!made(listener, EMFILE, ENFILE, 0)) return;
+  multiply(ask_supervisor);
+}
+
 static const struct {
   const char *name;
   void (*grow)(void);
@@ -1061,7 +1077,7 @@ static const struct {
     RESOURCE(hard_links), RESOURCE(tiny_attributes), RESOURCE(multicast_groups), RESOURCE(contexts), RESOURCE(mount_sources),
     RESOURCE(typed_terminals), RESOURCE(link_settings), RESOURCE(descriptor_texts), RESOURCE(served_names), RESOURCE(whiteouts),
     RESOURCE(binary_formats), RESOURCE(user_faults), RESOURCE(segments),
-    RESOURCE(posix_queues), RESOURCE(counters),
+    RESOURCE(posix_queues), RESOURCE(counters), RESOURCE(notifications),
 };
 
 static int remove_entry(const char *path, const struct stat *status, int kind, struct FTW *place) {
