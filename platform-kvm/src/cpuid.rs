@@ -3,7 +3,11 @@
 //! Some hosts let the guest execute CPUID itself; then this has no effect and the sentry's answers
 //! (ENOSYS, EINVAL) say what does not work.
 
+mod caches;
+
 use kvm_bindings::{CpuId, kvm_cpuid_entry2};
+
+pub(crate) use self::caches::name_caches;
 
 /// XCR0: x87, SSE, AVX and AVX-512 (SDM 1 13.3). Not MPX, PKRU (CR4.PKE stays off) or AMX (17, 18: needs
 /// leave from the host's kernel, `arch_prctl(ARCH_REQ_XCOMP_GUEST_PERM)`).

@@ -129,6 +129,7 @@ impl Machine {
         let extended = Format::new(&cpuid, host_xcr0(), kvm_len_bytes);
         let has_supervisor_protection = cpuid::has_supervisor_protection(&cpuid);
         cpuid::hide_unusable(&mut cpuid, extended.features);
+        cpuid::name_caches(&mut cpuid);
         let mut template = Template::for_probe(cpuid, extended.features);
         template.init(&mut vcpu, &kernel, 0)?;
         let choice = Self::choose(&mut vcpu, &kernel, &mut template, has_supervisor_protection)?;
