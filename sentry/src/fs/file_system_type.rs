@@ -77,6 +77,7 @@ static TYPES: &[&FileSystemType] = &[
     &FileSystemType::internal("pipefs"),
     &tmpfs::BPF,
     &tmpfs::RAMFS,
+    &tmpfs::HUGETLBFS,
     &mqueue::MQUEUE,
     &pts::DEVPTS,
     &ext::EXT3,

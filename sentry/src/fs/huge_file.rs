@@ -1,4 +1,5 @@
-//! Files of huge pages (MFD_HUGETLB, `man 2 memfd_create`), of which none are set aside: they have a size, and nothing in them.
+//! Files of huge pages (hugetlbfs; MFD_HUGETLB, `man 2 memfd_create`). Of 1 GiB none are ever set aside: such files have a size, and
+//! nothing in them.
 
 use std::any::Any;
 use std::sync::Arc;
@@ -7,7 +8,7 @@ use linux_raw_sys::general as uapi;
 
 use super::{Caller, File, Metadata, Splicing};
 use crate::Errno;
-use crate::memory::PageCache;
+use crate::memory::{HUGE_PAGE_BYTES, PageCache};
 
 /// What fallocate(2) knows of them.
 const KNOWN_MODES: u32 = uapi::FALLOC_FL_KEEP_SIZE | uapi::FALLOC_FL_PUNCH_HOLE;
@@ -22,6 +23,11 @@ impl HugeFile {
     /// With pages of `page_bytes`; size and seals are those of `inner`.
     pub(super) fn new(inner: Arc<dyn File>, page_bytes: u64) -> Arc<Self> {
         Arc::new(Self { inner, page_bytes })
+    }
+
+    /// Whether pages of its size can be set aside.
+    fn has_pool(&self) -> bool {
+        self.page_bytes == HUGE_PAGE_BYTES
     }
 }
 
@@ -52,7 +58,11 @@ impl File for HugeFile {
     }
 
     fn page_cache(&self) -> Result<Arc<PageCache>, Errno> {
-        Err(Errno::ENOMEM)
+        if self.has_pool() { self.inner.page_cache() } else { Err(Errno::ENOMEM) }
+    }
+
+    fn check_writable_mapping(&self) -> Result<(), Errno> {
+        self.inner.check_writable_mapping()
     }
 
     fn mapped_offset(&self, offset: u64) -> Result<u64, Errno> {
@@ -74,9 +84,10 @@ impl File for HugeFile {
         }
     }
 
-    fn allocate(&self, mode: u32, _offset: u64, _len_bytes: u64, _caller: &dyn Caller) -> Result<(), Errno> {
+    fn allocate(&self, mode: u32, offset: u64, len_bytes: u64, caller: &dyn Caller) -> Result<(), Errno> {
         match mode {
             mode if mode & !KNOWN_MODES != 0 => Err(Errno::EOPNOTSUPP),
+            _ if self.has_pool() => self.inner.allocate(mode, offset, len_bytes, caller),
             mode if mode & uapi::FALLOC_FL_PUNCH_HOLE != 0 => Ok(()),
             _ => Err(Errno::ENOSPC),
         }

@@ -17,7 +17,7 @@ use crate::platform::PAGE_SHIFT;
 pub(super) type AccountNumber = u32;
 
 /// Numbers of accounts have this many bits: the allocator keeps a use beside them.
-pub(super) const ACCOUNT_NUMBER_BITS: u32 = 30;
+pub(super) const ACCOUNT_NUMBER_BITS: u32 = 29;
 /// No account's number: frames that are pages of the host's cache have it.
 pub(super) const OF_HOST: AccountNumber = (1 << ACCOUNT_NUMBER_BITS) - 1;
 
@@ -32,10 +32,12 @@ pub enum FrameUse {
     Shared = 2,
     /// What the sentry's heap holds for processes.
     Heap = 3,
+    /// A huge page of the pool, which is paid for by nobody.
+    Huge = 4,
 }
 
 impl FrameUse {
-    const COUNT: usize = 4;
+    const COUNT: usize = 5;
 
     /// The use with that number.
     pub(super) fn from_number(number: u32) -> Self {
@@ -43,6 +45,7 @@ impl FrameUse {
             1 => Self::File,
             2 => Self::Shared,
             3 => Self::Heap,
+            4 => Self::Huge,
             _ => Self::Anonymous,
         }
     }
@@ -98,7 +101,7 @@ struct Ledger {
 impl MemoryAccount {
     pub(super) fn new(accounts: &Arc<Accounts>, parent: Option<Arc<MemoryAccount>>) -> Arc<Self> {
         let mut ledgers = accounts.ledgers.write();
-        // Numbers come again after 2^30 accounts; those still in use are skipped.
+        // Numbers come again after 2^29 accounts; those still in use are skipped.
         let number = loop {
             let number = accounts.last_number.fetch_add(1, Ordering::Relaxed).wrapping_add(1);
             let number = number & ((1 << ACCOUNT_NUMBER_BITS) - 1);

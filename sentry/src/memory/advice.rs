@@ -6,6 +6,7 @@ use std::sync::Arc;
 use linux_raw_sys::general as uapi;
 
 use super::fault::FaultError;
+use super::huge_pages::HUGE_PAGES;
 use super::manager::{Edit, MemoryManager};
 use super::map::{checked_pages, wrapping_pages};
 use super::mapping::{Contents, Mapping, MappingFlags, intersect};
@@ -43,6 +44,7 @@ impl MemoryManager {
         if pages.is_empty() {
             return Ok(());
         }
+        let pages = self.edit().whole_huge_pages(&action, pages)?;
         if action.throws_away() {
             self.edit().check_may_discard(&pages)?;
         }
@@ -211,11 +213,11 @@ impl MemoryManager {
         };
         for (cache, indexes) in wanted {
             pace.keep_going()?;
-            cache.punch_hole(
-                indexes.start << PAGE_SHIFT,
-                (indexes.end - indexes.start) << PAGE_SHIFT,
-                pace,
-            )?;
+            let (start, end) = (indexes.start << PAGE_SHIFT, indexes.end << PAGE_SHIFT);
+            match cache.is_huge() {
+                true => cache.punch_huge(start..end, pace)?,
+                false => cache.punch_hole(start, end - start, pace)?,
+            }
         }
         outcome
     }
@@ -246,6 +248,27 @@ impl Edit<'_> {
             return Err(Errno::EINVAL);
         }
         if self.state.mappings.has_room(pages.clone(), 0) { Ok(()) } else { Err(Errno::ENOMEM) }
+    }
+
+    /// `pages` without a last part of a huge page, which is not forgotten. Of these little else is possible.
+    fn whole_huge_pages(&self, action: &Action, mut pages: Range<u64>) -> Result<Range<u64>, Errno> {
+        let is_huge = |mapping: &&Mapping| mapping.is_huge();
+        if self.state.mappings.overlapping(pages.clone()).find(is_huge).is_none() {
+            return Ok(pages);
+        }
+        match action {
+            Action::Forget { is_free: false, .. } => {
+                self.check_divisible(&(pages.start..pages.start))?;
+                let last = self.state.mappings.find(pages.end).filter(is_huge);
+                if last.is_some_and(|mapping| mapping.pages.start < pages.end) {
+                    pages.end = (pages.end - pages.end % HUGE_PAGES).max(pages.start);
+                }
+                Ok(pages)
+            }
+            Action::Forget { .. } | Action::Age | Action::InstallGuards => Err(Errno::EINVAL),
+            Action::Flags { .. } => self.check_divisible(&pages).map(|()| pages),
+            Action::Populate(_) | Action::WillNeed | Action::Remove | Action::RemoveGuards => Ok(pages),
+        }
     }
 
     fn caches_of(&self, pages: &Range<u64>) -> Vec<(Arc<PageCache>, Range<u64>)> {

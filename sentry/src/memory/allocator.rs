@@ -20,6 +20,7 @@ use super::account::{ACCOUNT_NUMBER_BITS, AccountNumber, Accounts, FrameUse, Mem
 use super::commit::Promises;
 use super::frame::{Frame, FrameNumber, FrameSpan};
 use super::frame_words::FrameWords;
+use super::huge_pages::HugePool;
 use super::table::Leftover;
 use crate::Errno;
 use crate::host::{HostCall, count_call};
@@ -60,6 +61,8 @@ pub(super) enum CacheKind {
     File,
     /// A page that exists only in memory: tmpfs, shared anonymous memory.
     Shared,
+    /// A huge page, which its pool counts.
+    Huge,
 }
 
 /// What is kept beside a frame: who pays for it, and as what.
@@ -84,6 +87,8 @@ pub struct MemoryStatistics {
     pub shared_bytes: u64,
     /// What the sentry's heap holds for processes.
     pub heap_bytes: u64,
+    /// The pool of huge pages.
+    pub huge_bytes: u64,
 }
 
 /// The allocator of guest memory.
@@ -116,6 +121,7 @@ pub struct FrameAllocator {
     leftover_frames: AtomicU64,
     settings: Arc<KernelSettings>,
     promises: Arc<Promises>,
+    huge_pool: HugePool,
 }
 
 /// How the host backs a chunk.
@@ -227,6 +233,7 @@ impl FrameAllocator {
             leftover_frames: AtomicU64::new(0),
             settings: Arc::default(),
             promises: Arc::default(),
+            huge_pool: HugePool::default(),
         })
     }
 
@@ -238,6 +245,11 @@ impl FrameAllocator {
     /// What all address spaces have been promised.
     pub(super) fn promises(&self) -> &Arc<Promises> {
         &self.promises
+    }
+
+    /// The pool of huge pages.
+    pub(super) fn huge_pool(&self) -> &HugePool {
+        &self.huge_pool
     }
 
     /// An id for what takes its memory from here: no two address spaces or page caches have the same.
@@ -263,6 +275,7 @@ impl FrameAllocator {
             cached_bytes: bytes(&self.cached_frames),
             shared_bytes: bytes(&self.shared_frames),
             heap_bytes: self.heap.lock().used_frames() << PAGE_SHIFT,
+            huge_bytes: self.huge_pages().total.saturating_mul(CHUNK_BYTES),
         }
     }
 
@@ -273,7 +286,8 @@ impl FrameAllocator {
 
     /// Frames left below the limit, with those that are about to be free.
     pub(super) fn free_frames(&self) -> u64 {
-        self.limit_frames.saturating_sub(self.state.lock().used_frames) + self.leftover_frames()
+        let taken = self.state.lock().used_frames + self.huge_pool.frames_set_aside();
+        self.limit_frames.saturating_sub(taken) + self.leftover_frames()
     }
 
     /// Frames left for other things than files, if the pages of host files were given up.
@@ -295,7 +309,11 @@ impl FrameAllocator {
         let mut has_reclaimed = false;
         let Taken { span, dirty, unpopulated } = loop {
             let mut state = self.state.lock();
-            let left = self.limit_frames.saturating_sub(state.used_frames) as usize;
+            let set_aside = match frame_use {
+                FrameUse::Huge => 0,
+                _ => self.huge_pool.frames_set_aside(),
+            };
+            let left = self.limit_frames.saturating_sub(state.used_frames + set_aside) as usize;
             if left == 0 {
                 drop(state);
                 if self.free_some_leftovers() > 0 {
@@ -325,6 +343,9 @@ impl FrameAllocator {
                 zero(&self.slice(number, PAGE_SIZE as usize));
             }
             self.count(number).store(1, Ordering::Relaxed);
+            if frame_use == FrameUse::Huge {
+                self.payers.word(number).store(paid_as(0, frame_use), Ordering::Relaxed);
+            }
         }
         Ok(span)
     }
@@ -410,6 +431,9 @@ impl FrameAllocator {
     fn take_back(&self, (paid, frames): (u32, u64)) {
         if paid != 0 && account_of(paid) != OF_HOST {
             let frame_use = FrameUse::from_number(paid >> ACCOUNT_NUMBER_BITS);
+            if frame_use == FrameUse::Huge {
+                return self.huge_pool.note_freed(frames);
+            }
             self.accounts.uncharge(account_of(paid), frames, frame_use);
         }
     }
@@ -510,6 +534,7 @@ impl FrameAllocator {
         let counter = match kind {
             CacheKind::File => &self.cached_frames,
             CacheKind::Shared => &self.shared_frames,
+            CacheKind::Huge => return,
         };
         counter.fetch_add(change, Ordering::Relaxed);
     }

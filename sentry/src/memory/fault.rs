@@ -3,6 +3,8 @@
 //! An exit costs as much as a few hundred frames, so a fault never brings in one page where the neighbours are
 //! likely to be wanted too: see [`Streams`] for how many.
 
+mod huge;
+
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
@@ -312,10 +314,12 @@ impl State {
         self.pages.range(pages.clone()).nth(STEP_PAGES).map(|(page, _)| page)
     }
 
-    /// Pages of `pages` that may be touched and are not in the table.
+    /// Pages of `pages` that may be touched and are not in the table. Huge ones have a pool of their own.
     pub(super) fn absent_pages(&self, pages: &Range<u64>) -> u64 {
-        let accessible =
-            self.mappings.overlapping(pages.clone()).filter(|mapping| !mapping.protection.is_empty());
+        let accessible = self
+            .mappings
+            .overlapping(pages.clone())
+            .filter(|mapping| !mapping.protection.is_empty() && !mapping.is_huge());
         let absent = accessible.map(|mapping| {
             let part = intersect(&mapping.pages, pages);
             (part.end - part.start).saturating_sub(self.pages.range(part).count() as u64)
@@ -435,6 +439,9 @@ impl Filler<'_> {
 
     /// Brings in `page` without asking anybody.
     fn bring_in(&mut self, page: u64, touch: &Touch) -> Result<Outcome, FaultError> {
+        if self.mapping.is_huge() {
+            return self.bring_in_huge(page, touch);
+        }
         let bounds = &self.mapping.pages;
         let block_start = page - page % CHUNK_FRAMES as u64;
         let block = match self.mapping.userfaults {

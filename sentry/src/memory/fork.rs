@@ -81,7 +81,8 @@ impl MemoryManager {
             let was_copied = copies.is_some();
             let copies = copies.unwrap_or_default().into_iter().flat_map(FrameSpan::numbers);
             let is_whole = self.give_pages(parent, &mut state, copies, &mut displaced, pace);
-            if !was_copied || !is_whole {
+            let has_huge = parent.mappings.iter().any(|mapping| mapping.reservation.is_some());
+            if !was_copied || !is_whole || has_huge {
                 // Nobody may write any more to what is shared now, before either side goes on.
                 self.address_space().clear();
             }
@@ -103,21 +104,22 @@ impl MemoryManager {
         &self,
         parent: &mut State,
         child: &mut State,
-        mut copies: impl Iterator<Item = FrameNumber>,
+        copies: impl Iterator<Item = FrameNumber>,
         displaced: &mut FrameBatch,
         pace: &dyn Pace,
     ) -> bool {
+        let mut copies = copies.peekable();
         let with_cached = parent.pages.len() <= MAX_MAPPED_PAGES;
         let both = EntryFlags::PRIVATE | EntryFlags::EXCLUSIVE;
         let mappings = parent.mappings.iter().filter(|mapping| has_contents_for_child(mapping));
-        let ranges: Vec<_> = mappings.map(|mapping| mapping.pages.clone()).collect();
+        let ranges: Vec<_> = mappings.map(|mapping| (mapping.pages.clone(), mapping.is_huge())).collect();
         let mut since_look = 0;
-        for mut pages in ranges {
+        for (mut pages, is_huge) in ranges {
             loop {
                 let entries: Vec<_> = parent.pages.range(pages.clone()).take(STEP_PAGES).collect();
                 for &(page, entry) in &entries {
                     let given = if entry.has_all(both) {
-                        if let Some(copy) = copies.next() {
+                        if let Some(copy) = copies.next_if(|_| !is_huge) {
                             self.frames().copy(entry.number(), copy);
                             child.pages.insert(page, Entry::new(copy, both), displaced);
                             continue;
@@ -197,6 +199,7 @@ fn copy_of(mapping: &Mapping, child: &MemoryManager) -> Mapping {
         policy: mapping.policy,
         name: mapping.name.clone(),
         userfaults: None,
+        reservation: mapping.reservation.as_ref().map(|reservation| reservation.inherited()),
     }
 }
 
@@ -205,6 +208,7 @@ fn exclusive_pages(parent: &State, max: usize) -> Option<usize> {
     let both = EntryFlags::PRIVATE | EntryFlags::EXCLUSIVE;
     let mappings = parent.mappings.iter().filter(|mapping| has_contents_for_child(mapping));
     let exclusive = mappings
+        .filter(|mapping| !mapping.is_huge())
         .flat_map(|mapping| parent.pages.range(mapping.pages.clone()))
         .filter(|(_, entry)| entry.has_all(both));
     Some(exclusive.take(max + 1).count()).filter(|&count| count <= max)

@@ -322,6 +322,7 @@ impl Edit<'_> {
     pub(super) fn unmap(&mut self, pages: Range<u64>) {
         self.discard(pages.clone(), |_| true);
         let unmapped = self.state.mappings.take(pages);
+        unmapped.iter().for_each(Mapping::release_reservation);
         self.unmapped.mappings.extend(unmapped);
     }
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::Frame;
 use super::commit::Overcommit;
 use super::fault::{Touch, map_resident};
+use super::huge_pages::HUGE_PAGES;
 use super::manager::{Edit, MemoryManager};
 use super::mapping::{Contents, Mapping, MappingFlags, intersect, virtual_range};
 use super::mm_flags::MmFlags;
@@ -51,11 +52,12 @@ impl MemoryManager {
         if let Some(cache) = written {
             cache.take_back_copies();
         }
+        let is_huge = self.state().read().mappings.find(pages.start).is_some_and(Mapping::is_huge);
         let is_populated = flags.contains(MapFlags::POPULATE) && !flags.contains(MapFlags::NONBLOCK);
         if is_populated || is_locked {
             // What cannot be had now is no error (`man 2 mmap`, MAP_POPULATE).
             self.populate_if_there_is_room(pages.clone(), pace);
-        } else {
+        } else if !is_huge {
             self.fetch_soon_used(&pages);
         }
         Ok(virtual_range(&pages).start)
@@ -85,6 +87,7 @@ impl MemoryManager {
                 policy: MemoryPolicy::default(),
                 name: None,
                 userfaults: None,
+                reservation: None,
             });
             edit.fill_new(page..page + 1);
         }
@@ -124,6 +127,7 @@ impl MemoryManager {
         {
             let edit = self.edit();
             edit.check_unsealed(&pages)?;
+            edit.check_divisible(&pages)?;
             if !edit.state.mappings.has_room(pages.clone(), 0) {
                 return Err(Errno::ENOMEM);
             }
@@ -282,6 +286,7 @@ impl MemoryManager {
             pages.start = first.pages.start;
         }
         edit.check_unsealed(&pages)?;
+        edit.check_divisible(&pages)?;
         loop {
             let step = edit.state.mappings.step_of(&pages);
             edit.protect(step.clone(), protection)?;
@@ -359,12 +364,16 @@ impl Edit<'_> {
         if len_bytes == 0 {
             return Err(Errno::EINVAL);
         }
+        let alignment = backing.alignment();
+        let len_bytes = len_bytes.checked_next_multiple_of(alignment << PAGE_SHIFT).ok_or(Errno::ENOMEM)?;
         let len = pages_in(len_bytes).filter(|&len| len <= END_PAGE).ok_or(Errno::ENOMEM)?;
-        let mapping_flags = self.mapping_flags(flags);
+        let mut mapping_flags = self.mapping_flags(flags);
+        mapping_flags.set(MappingFlags::HUGETLB, alignment > 1);
         if !self.state.mappings.has_room(0..0, 0) {
             return Err(Errno::ENOMEM);
         }
-        let pages = self.place(address, len, flags)?;
+        let pages = self.place_aligned(address, len, flags, alignment)?;
+        self.check_divisible(&pages)?;
         if flags.contains(MapFlags::LOCKED) && self.state.limits.locked_bytes == 0 {
             return Err(Errno::EPERM);
         }
@@ -384,7 +393,7 @@ impl Edit<'_> {
             return Err(Errno::EACCES);
         }
         let policy = MemoryPolicy::default();
-        let mapping = Mapping {
+        let mut mapping = Mapping {
             pages: pages.clone(),
             protection,
             max_protection,
@@ -393,12 +402,25 @@ impl Edit<'_> {
             policy,
             name: None,
             userfaults: None,
+            reservation: None,
         };
         self.check_room(&pages, len - self.state.mappings.pages_in(pages.clone()))?;
         self.check_commit(&mapping, len)?;
         self.check_data(&mapping, len)?;
         self.check_unsealed(&pages)?;
+        if mapping.is_huge() {
+            mapping.reserve_huge()?;
+        }
         Ok(mapping)
+    }
+
+    /// Fails with EINVAL if a huge page would be cut.
+    pub(super) fn check_divisible(&self, pages: &Range<u64>) -> Result<(), Errno> {
+        let is_indivisible = |page| {
+            let mapping = self.state.mappings.find(page);
+            mapping.is_some_and(|mapping| mapping.pages.start != page && mapping.is_indivisible_at(page))
+        };
+        if is_indivisible(pages.start) || is_indivisible(pages.end) { Err(Errno::EINVAL) } else { Ok(()) }
     }
 
     /// Replaces what is mapped where `mapping` is to be. If that is much it is done in steps from the start on, and the lock let go
@@ -504,12 +526,26 @@ impl Edit<'_> {
         len: u64,
         flags: MapFlags,
     ) -> Result<Range<u64>, Errno> {
+        self.place_aligned(address, len, flags, 1)
+    }
+
+    /// As [`Self::place`], beginning at a multiple of `alignment`, a power of two.
+    fn place_aligned(
+        &self,
+        address: VirtualAddress,
+        len: u64,
+        flags: MapFlags,
+        alignment: u64,
+    ) -> Result<Range<u64>, Errno> {
         let mappings = &self.state.mappings;
         if flags.intersects(MapFlags::FIXED | MapFlags::FIXED_NOREPLACE) {
             if address.0 > VirtualAddress::USER_END.0 - (len << PAGE_SHIFT) {
                 return Err(Errno::ENOMEM);
             }
             let pages = checked_pages(address, len << PAGE_SHIFT).ok_or(Errno::EINVAL)?;
+            if !pages.start.is_multiple_of(alignment) {
+                return Err(Errno::EINVAL);
+            }
             if address.0 < self.state.limits.lowest_address {
                 return Err(Errno::EPERM);
             }
@@ -521,7 +557,7 @@ impl Edit<'_> {
         }
         let hint = address.page_up().map_or(END_PAGE, |address| address.0 >> PAGE_SHIFT);
         if !address.is_null() {
-            let hint = hint.max(MIN_PAGE);
+            let hint = hint.max(MIN_PAGE).next_multiple_of(alignment);
             let is_inside = hint.checked_add(len).is_some_and(|end| end <= END_PAGE);
             let is_low = !flags.contains(MapFlags::LOW_32BIT) || hint + len <= unmapped_area::LOW_PAGES.end;
             if is_inside && is_low && unmapped_area::is_free(mappings, hint..hint + len) {
@@ -530,10 +566,10 @@ impl Edit<'_> {
         }
         let base = unmapped_area::base_page(self.state.limits.stack_bytes);
         let start = if flags.contains(MapFlags::LOW_32BIT) {
-            unmapped_area::find_lowest(mappings, unmapped_area::LOW_PAGES, len)
+            unmapped_area::find_lowest_aligned(mappings, unmapped_area::LOW_PAGES, len, alignment)
         } else {
-            unmapped_area::find_highest(mappings, MIN_PAGE..base, len)
-                .or_else(|| unmapped_area::find_lowest(mappings, base..END_PAGE, len))
+            unmapped_area::find_highest_aligned(mappings, MIN_PAGE..base, len, alignment)
+                .or_else(|| unmapped_area::find_lowest_aligned(mappings, base..END_PAGE, len, alignment))
         };
         start.map(|start| start..start + len).ok_or(Errno::ENOMEM)
     }
@@ -551,6 +587,8 @@ impl Edit<'_> {
     /// fault that kills.
     pub(super) fn check_commit(&self, mapping: &Mapping, added: u64) -> Result<(), Errno> {
         let is_charged = match &mapping.contents {
+            // The pool has what was promised.
+            Contents::Cache { attachment, .. } if attachment.cache().is_huge() => false,
             Contents::Cache { attachment, file: None, .. } => !attachment.cache().has_source(),
             _ => mapping.is_private_writable(),
         };
@@ -613,7 +651,7 @@ impl Edit<'_> {
                 Contents::Frames { .. } => true,
             };
             let is_reserved = !mapping.flags.contains(MappingFlags::NORESERVE);
-            if is_wanted && is_useful && is_reserved && !mapping.protection.is_empty() {
+            if is_wanted && is_useful && is_reserved && !mapping.is_huge() && !mapping.protection.is_empty() {
                 let touch = Touch { window: Some(pages.clone()), ..Touch::new(Access::READ) };
                 filler.fill_eagerly(pages, &touch);
             }
@@ -641,6 +679,7 @@ impl Edit<'_> {
             policy: MemoryPolicy::default(),
             name: None,
             userfaults: None,
+            reservation: None,
         };
         self.check_room(&pages, len)?;
         self.check_commit(&heap, len)?;
@@ -735,6 +774,31 @@ impl Edit<'_> {
 }
 
 impl Mapping {
+    /// Promises the huge pages of a new mapping, and has the file be as long as what may be written of it
+    /// (`hugetlbfs_file_mmap`).
+    ///
+    /// # Errors
+    /// ENOMEM: there are not so many. EINVAL: it does not begin with a whole one.
+    fn reserve_huge(&mut self) -> Result<(), Errno> {
+        let Some((cache, first)) = self.cached(self.pages.start) else { return Ok(()) };
+        if !first.is_multiple_of(HUGE_PAGES) {
+            return Err(Errno::EINVAL);
+        }
+        let cache = cache.clone();
+        let end = first + self.len();
+        let is_promised = !self.flags.contains(MappingFlags::NORESERVE);
+        let promised = first..if is_promised { end } else { first };
+        if self.is_shared() {
+            cache.reserve_huge(promised)?;
+        } else {
+            self.reservation = cache.reserve_privately(promised)?;
+        }
+        if self.protection.contains(Access::WRITE) {
+            cache.grow_to(end << PAGE_SHIFT);
+        }
+        Ok(())
+    }
+
     /// Whether `pages` are private data of a file that is copied at once.
     fn is_small_data(&self, pages: &Range<u64>) -> bool {
         self.is_private_writable()

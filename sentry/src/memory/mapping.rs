@@ -4,6 +4,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::Frame;
+use super::huge_pages::{HUGE_PAGES, HugeReservation};
 use super::page_cache::{Attachment, PageCache};
 use super::policy::MemoryPolicy;
 use super::userfault::Registration;
@@ -50,6 +51,8 @@ bitflags::bitflags! {
         const SECRET = 1 << 16;
         /// What it held is lost: touches fail as those of broken memory (UFFDIO_POISON).
         const POISONED = 1 << 17;
+        /// Of huge pages (MAP_HUGETLB, hugetlbfs).
+        const HUGETLB = 1 << 18;
         /// To Linux these are of pages, not of mappings.
         const OF_PAGES = Self::GUARD.bits() | Self::POISONED.bits();
     }
@@ -122,12 +125,22 @@ pub(super) struct Mapping {
     pub(super) name: Option<Arc<[u8]>>,
     /// Who hears of touches of what is not there (`man 2 userfaultfd`).
     pub(super) userfaults: Option<Registration>,
+    /// What it has of the pool of huge pages, if it is private and of these.
+    pub(super) reservation: Option<Arc<HugeReservation>>,
 }
 
 impl Mapping {
     /// Length in pages.
     pub(super) fn len(&self) -> u64 {
         self.pages.end - self.pages.start
+    }
+
+    fn has_reservation_of(&self, other: &Self) -> bool {
+        match (&self.reservation, &other.reservation) {
+            (Some(one), Some(other)) => Arc::ptr_eq(one, other),
+            (None, None) => true,
+            _ => false,
+        }
     }
 
     /// The addresses.
@@ -141,6 +154,24 @@ impl Mapping {
             Contents::Cache { file, .. } => file.as_ref(),
             _ => None,
         }
+    }
+
+    /// Whether its pages are huge ones.
+    pub(super) fn is_huge(&self) -> bool {
+        self.flags.contains(MappingFlags::HUGETLB)
+    }
+
+    /// Whether it cannot be cut at `page`, which is inside: there are whole huge pages.
+    pub(super) fn is_indivisible_at(&self, page: u64) -> bool {
+        self.is_huge() && !page.is_multiple_of(HUGE_PAGES)
+    }
+
+    /// It is mapped no more, and needs nothing of what was reserved for it.
+    pub(super) fn release_reservation(&self) {
+        let (Some(reservation), Some((_, first))) = (&self.reservation, self.cached(self.pages.start)) else {
+            return;
+        };
+        reservation.release(first / HUGE_PAGES..(first + self.len()).div_ceil(HUGE_PAGES));
     }
 
     /// Whether no touch of it is ever served.
@@ -235,6 +266,7 @@ impl Mapping {
             && self.policy == next.policy
             && self.name == next.name
             && self.userfaults == next.userfaults
+            && self.has_reservation_of(next)
             && match (&self.contents, &next.contents) {
                 (Contents::Anonymous, Contents::Anonymous) => true,
                 (

@@ -203,6 +203,7 @@ impl MemoryManager {
             if !edit.state.mappings.covers(pages.clone()) {
                 return Err(Errno::EFAULT);
             }
+            edit.check_divisible(&pages)?;
             if !edit.state.mappings.has_room(pages.clone(), 0) {
                 return Err(Errno::ENOMEM);
             }

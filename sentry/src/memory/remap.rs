@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use linux_raw_sys::general as uapi;
 
+use super::huge_pages::{HUGE_PAGE_BYTES, HUGE_PAGES};
 use super::manager::{Edit, MemoryManager};
 use super::map::{checked_pages, pages_in};
 use super::mapping::{Contents, Mapping, MappingFlags, virtual_range};
@@ -97,6 +98,7 @@ fn reservation(pages: Range<u64>) -> Mapping {
         policy: MemoryPolicy::default(),
         name: None,
         userfaults: None,
+        reservation: None,
     }
 }
 
@@ -144,12 +146,20 @@ impl Edit<'_> {
         }
         // As on Linux a length that is too large to be rounded up is 0.
         let pages = |len_bytes| pages_in(len_bytes).unwrap_or(0);
-        let (old_len, new_len) = (pages(old_len_bytes), pages(new_len_bytes));
+        let (mut old_len, mut new_len) = (pages(old_len_bytes), pages(new_len_bytes));
         if new_len == 0 || new_len > END_PAGE {
             return Err(Errno::EINVAL);
         }
         let start = old_address.0 >> PAGE_SHIFT;
-        self.state.mappings.find(start).ok_or(Errno::EFAULT)?;
+        let mapping = self.state.mappings.find(start).ok_or(Errno::EFAULT)?;
+        if mapping.is_huge() {
+            (old_len, new_len) = (old_len.next_multiple_of(HUGE_PAGES), new_len.next_multiple_of(HUGE_PAGES));
+            let is_aligned = |address: VirtualAddress| address.0.is_multiple_of(HUGE_PAGE_BYTES);
+            // What was promised cannot grow.
+            if !is_aligned(old_address) || !is_aligned(new_address) || new_len > old_len || keeps_old {
+                return Err(Errno::EINVAL);
+            }
+        }
         let old = start..start.saturating_add(old_len);
         self.check_unsealed(&(start..old.end.max(start + 1)))?;
         let target = match flags.contains(RemapFlags::FIXED) {

@@ -98,6 +98,8 @@ pub struct MemorySizes {
     pub stack_pages: u64,
     /// Most that ever was in memory.
     pub peak_resident_pages: u64,
+    /// Of huge pages, which count as nothing else.
+    pub huge_pages: u64,
 }
 
 impl MappingInfo {
@@ -210,12 +212,20 @@ impl MemoryManager {
             state.mappings.iter().filter(|mapping| is_wanted(mapping)).map(Mapping::len).sum()
         };
         let is_stack = |mapping: &Mapping| mapping.flags.contains(MappingFlags::GROWSDOWN);
+        let huge: Vec<_> = state.mappings.iter().filter(|mapping| mapping.is_huge()).collect();
+        let entries = huge.iter().flat_map(|mapping| state.pages.range(mapping.pages.clone()));
+        let (mut huge_pages, mut private_huge_pages) = (0, 0);
+        for (_, entry) in entries {
+            huge_pages += 1;
+            private_huge_pages += u64::from(entry.has(EntryFlags::PRIVATE));
+        }
         MemorySizes {
+            huge_pages,
             total_pages: state.mappings.total_pages(),
             peak_total_pages: state.mappings.peak_pages(),
             table_pages: state.pages.translation_pages(),
-            resident_pages: state.pages.len(),
-            private_pages: state.pages.marked_len(),
+            resident_pages: state.pages.len() - huge_pages,
+            private_pages: state.pages.marked_len() - private_huge_pages,
             locked_pages: state.mappings.locked_pages(),
             code_pages: sum(&|mapping| {
                 mapping.protection.contains(Protection::EXECUTE)

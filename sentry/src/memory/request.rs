@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use linux_raw_sys::general as uapi;
 
+use super::huge_pages::HUGE_PAGES;
 use super::{MappedFile, PageCache};
 use crate::Errno;
 use crate::platform::{Access, VirtualAddress};
@@ -58,6 +59,16 @@ pub struct MapRequest {
     pub flags: MapFlags,
     /// What is behind it.
     pub backing: Backing,
+}
+
+impl Backing {
+    /// What the place and the length of a mapping of it are multiples of, in pages.
+    pub(super) fn alignment(&self) -> u64 {
+        match self {
+            Self::File { cache, .. } if cache.is_huge() => HUGE_PAGES,
+            _ => 1,
+        }
+    }
 }
 
 /// What is behind a new mapping.

@@ -54,6 +54,29 @@ pub(super) fn find_lowest(mappings: &Mappings, within: Range<u64>, len: u64) -> 
     lowermost.or_else(|| gaps.lowest(within.start, len).and_then(start_of_room))
 }
 
+/// The highest `len` free pages in `within` that begin at a multiple of `alignment`.
+pub(super) fn find_highest_aligned(
+    mappings: &Mappings,
+    within: Range<u64>,
+    len: u64,
+    alignment: u64,
+) -> Option<u64> {
+    let start = find_highest(mappings, within, len.checked_add(alignment - 1)?)?;
+    // As high as that room allows.
+    Some((start + alignment - 1) & !(alignment - 1))
+}
+
+/// The lowest such pages.
+pub(super) fn find_lowest_aligned(
+    mappings: &Mappings,
+    within: Range<u64>,
+    len: u64,
+    alignment: u64,
+) -> Option<u64> {
+    let start = find_lowest(mappings, within, len.checked_add(alignment - 1)?)?;
+    Some(start.next_multiple_of(alignment))
+}
+
 /// Whether `pages` are free, the gap below a stack being taken.
 pub(super) fn is_free(mappings: &Mappings, pages: Range<u64>) -> bool {
     mappings.at_or_after(pages.start).is_none_or(|next| start_with_gap(next) >= pages.end)

@@ -354,7 +354,7 @@ impl Edit<'_> {
                 true => !modes.contains(UserfaultModes::MINOR),
                 false => !modes.contains(UserfaultModes::WP),
             };
-            if !is_fit(mapping) || !is_served {
+            if !is_fit(mapping) || !is_served || mapping.is_huge() {
                 return Err(Errno::EINVAL);
             }
             if !mapping.max_protection.contains(Access::WRITE) {

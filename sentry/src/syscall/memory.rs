@@ -14,7 +14,8 @@ use crate::cred::Capabilities;
 use crate::fs::file_flags::{FileFlags, check_without};
 use crate::fs::{Fd, FileDescription, FileKind, MountFlags, SecretFile};
 use crate::memory::{
-    Backing, Growth, MapFlags, MapRequest, MemoryLimits, MemoryManager, Protection, RemapFlags,
+    Backing, Growth, HUGE_PAGE_BYTES, MapFlags, MapRequest, MemoryLimits, MemoryManager, Protection,
+    RemapFlags,
 };
 use crate::pace::Pace;
 use crate::platform::{PAGE_SIZE, VirtualAddress, VirtualRange};
@@ -90,7 +91,10 @@ fn mmap(
         if is_huge && !HUGE_PAGE_SHIFTS.contains(&shift) {
             return Err(Errno::EINVAL);
         }
-        anonymous_backing(raw_flags, is_huge)
+        match is_huge {
+            true => huge_backing(task, raw_flags, shift).unwrap_or_else(Backing::Refused),
+            false => anonymous_backing(raw_flags),
+        }
     } else {
         let file = task.usable_file(descriptor)?;
         if is_huge {
@@ -113,14 +117,26 @@ fn mmap(
     task.memory().mmap(request, task)
 }
 
-fn anonymous_backing(raw_flags: u32, is_huge: bool) -> Backing {
+/// Memory of huge pages is a file without a name, as on Linux. There is no pool of those of 1 GiB.
+fn huge_backing(task: &CurrentTask, raw_flags: u32, shift: u32) -> Result<Backing, Errno> {
+    const NAME: &[u8] = b"anon_hugepage";
+    let is_file_kind = matches!(raw_flags & uapi::MAP_TYPE, uapi::MAP_SHARED | uapi::MAP_PRIVATE);
+    if !is_file_kind || raw_flags & uapi::MAP_GROWSDOWN != 0 {
+        return Err(Errno::EINVAL);
+    }
+    if !matches!(shift, 0 | 21) {
+        return Err(Errno::ENOMEM);
+    }
+    let files = task.kernel().file_systems().memory_files()?;
+    let file = files.create_huge(NAME, (0o777, 0), HUGE_PAGE_BYTES, &task.viewer())?;
+    let cache = file.file().page_cache()?;
+    Ok(Backing::File { cache, offset: 0, file: Some(file), max_protection: Protection::all() })
+}
+
+fn anonymous_backing(raw_flags: u32) -> Backing {
     let is_stack = raw_flags & uapi::MAP_GROWSDOWN != 0;
     match raw_flags & uapi::MAP_TYPE {
         uapi::MAP_SHARED if is_stack => Backing::Refused(Errno::EINVAL),
-        // No huge pages are set aside for this (`/proc/sys/vm/nr_hugepages` is 0).
-        uapi::MAP_SHARED | uapi::MAP_PRIVATE | uapi::MAP_DROPPABLE if is_huge => {
-            Backing::Refused(Errno::ENOMEM)
-        }
         uapi::MAP_SHARED | uapi::MAP_PRIVATE => Backing::Anonymous,
         uapi::MAP_DROPPABLE if is_stack || raw_flags & uapi::MAP_LOCKED != 0 => {
             Backing::Refused(Errno::EINVAL)

@@ -20,7 +20,7 @@ use crate::kernel::{Kernel, RELEASE, VERSION};
 use crate::keys::Keys;
 use crate::landlock::Domain;
 use crate::limits::{RESOURCE_COUNT, Resource};
-use crate::memory::{MappingFlags, MemoryManager, MemoryPolicy};
+use crate::memory::{FrameAllocator, MappingFlags, MemoryManager, MemoryPolicy};
 use crate::platform::{PAGE_SHIFT, VirtualAddress};
 use crate::settings::KernelSettings;
 use crate::time::{ClockOffsets, PosixTimerOrigin};
@@ -116,6 +116,7 @@ impl ProcessSource for TaskSource {
             cgroups: kernel.cgroups().descendants(kernel.cgroups().root()) + 1,
             load: kernel.tasks().load_averages().map(|average| average as f64 / f64::from(1 << 11)),
             memory_bytes: memory.total_bytes,
+            huge_pages: kernel.frames().huge_pages(),
             free_bytes: memory.free_bytes,
             heap_bytes: memory.heap_bytes,
             cached_bytes: memory.cached_bytes + memory.shared_bytes,
@@ -123,13 +124,21 @@ impl ProcessSource for TaskSource {
             commit_limit_bytes: kernel.frames().commit_limit() << PAGE_SHIFT,
             committed_bytes: kernel.frames().committed() << PAGE_SHIFT,
             anonymous_bytes: memory.total_bytes.saturating_sub(
-                memory.free_bytes + memory.cached_bytes + memory.shared_bytes + memory.heap_bytes,
+                memory.free_bytes
+                    + memory.cached_bytes
+                    + memory.shared_bytes
+                    + memory.heap_bytes
+                    + memory.huge_bytes,
             ),
         }
     }
 
     fn protections(&self, viewer: &Viewer) -> Option<Arc<Protections>> {
         Some(self.viewer(viewer)?.try_task_fs()?.namespace().protections().clone())
+    }
+
+    fn frames(&self) -> Option<Arc<FrameAllocator>> {
+        Some(self.kernel.upgrade()?.frames().clone())
     }
 
     fn settings(&self) -> Arc<KernelSettings> {
@@ -379,6 +388,7 @@ impl Process for TaskView {
             code: [layout.code.0.0, layout.code.1.0],
             code_bytes,
             stack_start: layout.strings.stack_start.0,
+            huge_bytes: bytes(sizes.huge_pages),
             data: [layout.data.0.0, layout.data.1.0],
             break_start: layout.brk_start.0,
             arguments: [layout.strings.arguments.0.0, layout.strings.arguments.1.0],

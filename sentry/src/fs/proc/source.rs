@@ -12,7 +12,7 @@ use crate::fs::{DescriptorTable, DeviceNumber, FsView, Network, OpenFiles, Path,
 use crate::ipc::IpcNamespace;
 use crate::keys::Keys;
 use crate::landlock::Domain;
-use crate::memory::{MappingFlags, MemoryManager, MemoryPolicy};
+use crate::memory::{FrameAllocator, HugePageCounts, MappingFlags, MemoryManager, MemoryPolicy};
 use crate::settings::KernelSettings;
 use crate::time::{ClockOffsets, PosixTimerOrigin};
 use crate::wait::News;
@@ -42,6 +42,10 @@ pub trait ProcessSource: Send + Sync {
     fn boot_id(&self) -> Result<u128, Errno>;
     /// The block devices; `None` if the kernel is gone.
     fn block_devices(&self) -> Option<Arc<BlockDevices>> {
+        None
+    }
+    /// Where memory comes from; `None` if the kernel is gone.
+    fn frames(&self) -> Option<Arc<FrameAllocator>> {
         None
     }
     /// What all descriptor tables share; `None` if the kernel is gone.
@@ -392,6 +396,8 @@ pub struct MemoryStatus {
     pub library_bytes: u64,
     /// VmPTE, in bytes.
     pub page_table_bytes: u64,
+    /// HugetlbPages, in bytes.
+    pub huge_bytes: u64,
     /// Begin and end of the program's code.
     pub code: [u64; 2],
     /// Where the stack began.
@@ -473,6 +479,8 @@ pub struct SystemStatus {
     pub cgroups: usize,
     /// Memory in all.
     pub memory_bytes: u64,
+    /// Huge pages.
+    pub huge_pages: HugePageCounts,
     /// Unused memory.
     pub free_bytes: u64,
     /// Pages of files.

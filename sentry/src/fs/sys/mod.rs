@@ -234,27 +234,58 @@ static MEMORY: Directory<Machine> =
     fixed(&[directory("hugepages", &HUGE_PAGE_SIZES), directory("transparent_hugepage", &HUGE_PAGES)]);
 
 static HUGE_PAGE_SIZES: Directory<Machine> = fixed(&[
-    directory("hugepages-1048576kB", &HUGE_PAGE_POOL),
+    directory("hugepages-1048576kB", &GIANT_PAGE_POOL),
     directory("hugepages-2048kB", &HUGE_PAGE_POOL),
 ]);
 
-/// Nothing is set aside.
+/// A count of the pool of huge pages.
+macro_rules! huge_pages {
+    ($field:ident) => {
+        |machine, _| {
+            let counts = machine.frames.upgrade().map(|frames| frames.huge_pages()).unwrap_or_default();
+            Ok(format!("{}\n", counts.$field).into_bytes())
+        }
+    };
+}
+
 static HUGE_PAGE_POOL: Directory<Machine> = fixed(&[
+    text("free_hugepages", huge_pages!(free)),
+    setting("nr_hugepages", huge_pages!(total), set_huge_pages),
+    setting("nr_hugepages_mempolicy", huge_pages!(total), set_huge_pages),
+    setting("nr_overcommit_hugepages", huge_pages!(overcommit), set_huge_page_overcommit),
+    text("resv_hugepages", huge_pages!(reserved)),
+    text("surplus_hugepages", huge_pages!(surplus)),
+]);
+
+/// None are set aside: there is never a piece of memory for one, however many are wanted.
+static GIANT_PAGE_POOL: Directory<Machine> = fixed(&[
     text("free_hugepages", |_, _| Ok(b"0\n".into())),
-    huge_pages("nr_hugepages"),
-    huge_pages("nr_hugepages_mempolicy"),
-    huge_pages("nr_overcommit_hugepages"),
+    giant_pages("nr_hugepages"),
+    giant_pages("nr_hugepages_mempolicy"),
+    giant_pages("nr_overcommit_hugepages"),
     text("resv_hugepages", |_, _| Ok(b"0\n".into())),
     text("surplus_hugepages", |_, _| Ok(b"0\n".into())),
 ]);
 
-/// A number of huge pages: there is never a piece of memory for one, however many are wanted.
-const fn huge_pages(name: &'static str) -> Entry<Machine> {
-    fn set(_: &Machine, _: &Viewer, text: &[u8]) -> Result<(), Errno> {
-        let number = std::str::from_utf8(text).ok().and_then(|text| text.trim().parse::<u64>().ok());
-        number.map(drop).ok_or(Errno::EINVAL)
-    }
-    setting(name, |_, _| Ok(b"0\n".into()), set)
+fn pages_of(text: &[u8]) -> Result<u64, Errno> {
+    let number = std::str::from_utf8(text).ok().and_then(|text| text.trim().parse().ok());
+    number.ok_or(Errno::EINVAL)
+}
+
+fn set_huge_pages(machine: &Machine, _: &Viewer, text: &[u8]) -> Result<(), Errno> {
+    let pages = pages_of(text)?;
+    machine.frames.upgrade().iter().for_each(|frames| frames.set_huge_pages(pages));
+    Ok(())
+}
+
+fn set_huge_page_overcommit(machine: &Machine, _: &Viewer, text: &[u8]) -> Result<(), Errno> {
+    let pages = pages_of(text)?;
+    machine.frames.upgrade().iter().for_each(|frames| frames.set_huge_page_overcommit(pages));
+    Ok(())
+}
+
+const fn giant_pages(name: &'static str) -> Entry<Machine> {
+    setting(name, |_, _| Ok(b"0\n".into()), |_, _, text| pages_of(text).map(drop))
 }
 
 static HUGE_PAGES: Directory<Machine> = fixed(&[

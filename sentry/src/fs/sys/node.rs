@@ -14,7 +14,8 @@ fn statistics_of(machine: &Machine) -> MemoryStatistics {
 
 /// Anonymous pages, in bytes: what is neither free nor of a file, nor the kernel's own.
 fn anonymous_bytes(memory: &MemoryStatistics) -> u64 {
-    let others = memory.free_bytes + memory.cached_bytes + memory.shared_bytes + memory.heap_bytes;
+    let others =
+        memory.free_bytes + memory.cached_bytes + memory.shared_bytes + memory.heap_bytes + memory.huge_bytes;
     memory.total_bytes.saturating_sub(others)
 }
 
@@ -52,7 +53,10 @@ pub(super) fn memory(machine: &Machine, _viewer: &Viewer) -> Result<Vec<u8>, Err
         // Writing to a string does not fail.
         let _ = writeln!(text, "Node 0 {:<15}{:8} kB", format!("{name}:"), len_bytes / 1024);
     }
-    text += "Node 0 HugePages_Total:     0\nNode 0 HugePages_Free:      0\nNode 0 HugePages_Surp:      0\n";
+    let pool = machine.frames.upgrade().map(|frames| frames.huge_pages()).unwrap_or_default();
+    for (name, pages) in [("Total", pool.total), ("Free", pool.free), ("Surp", pool.surplus)] {
+        let _ = writeln!(text, "Node 0 {:<16} {pages:5}", format!("HugePages_{name}:"));
+    }
     Ok(text.into_bytes())
 }
 

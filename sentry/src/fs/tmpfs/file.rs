@@ -85,6 +85,9 @@ fn allocate_pages(
     (offset, len_bytes): (u64, u64),
     caller: &dyn Caller,
 ) -> Result<(), Errno> {
+    if cache.is_huge() {
+        return cache.allocate_huge(offset..offset.saturating_add(len_bytes), caller);
+    }
     paid_by(caller, |payer| {
         let payer = payer.map(|payer| &**payer);
         cache.allocate(offset, len_bytes, payer, &|| caller.keep_going().is_err() || caller.is_interrupted())
@@ -212,6 +215,7 @@ impl File for RegularFile {
         let cache = self.node.page_cache(true)?;
         match operation {
             0 => allocate_pages(&cache, (offset, len_bytes), caller)?,
+            uapi::FALLOC_FL_PUNCH_HOLE if cache.is_huge() => cache.punch_huge(offset..end, caller)?,
             uapi::FALLOC_FL_PUNCH_HOLE => cache.punch_hole(offset, len_bytes, caller)?,
             uapi::FALLOC_FL_ZERO_RANGE => {
                 cache.punch_hole(offset, len_bytes, caller)?;

@@ -10,6 +10,7 @@
 mod changes;
 mod directory;
 mod file;
+mod huge;
 mod lower;
 mod node;
 mod options;
@@ -35,16 +36,20 @@ use super::path::Path;
 use super::special::SpecialFiles;
 use crate::Errno;
 use crate::cred::UserNamespace;
-use crate::memory::FrameAllocator;
+use crate::memory::{FrameAllocator, HUGE_PAGE_BYTES};
+use crate::platform::PAGE_SIZE;
+use huge::HugeVolume;
 use lower::LowerTable;
 use parking_lot::Mutex;
 use usage::{KeptMemory, Usage};
 use write_back::Stored;
 
 pub use changes::{Change, ChangeKind, changes};
+pub(super) use huge::HUGETLBFS;
 pub(crate) use node::Node;
 pub use options::TmpfsOptions;
 
+const HUGETLBFS_MAGIC: u64 = linux_raw_sys::general::HUGETLBFS_MAGIC as u64;
 const RAMFS_MAGIC: u64 = 0x8584_58f6;
 const BPF_FS_MAGIC: u64 = 0xcafe_4a11;
 const TMPFS_MAGIC: u64 = linux_raw_sys::general::TMPFS_MAGIC as u64;
@@ -101,6 +106,8 @@ pub(crate) struct Volume {
     lower: Option<LowerTable>,
     /// There are directories and symbolic links, and nothing else.
     only_has_names: AtomicBool,
+    /// Its files are of huge pages.
+    huge: Option<HugeVolume>,
     uuid: [u8; 16],
     /// Where changes go, and what it has to know.
     store: Option<Stored>,
@@ -191,7 +198,18 @@ pub fn new_mount(
     Ok(Mount::of(&resources.mounts, instance, source, flags))
 }
 
-/// An empty tmpfs, whose type is called `type_name` (ramfs is one without a limit).
+/// An empty hugetlbfs without limits, ready to be attached.
+///
+/// # Errors
+/// ENOSPC if it has no room for its root directory.
+pub(super) fn new_huge_mount(resources: &MemoryResources) -> Result<Arc<Mount>, Errno> {
+    let (options, owner) = (TmpfsOptions::default(), resources.user_namespace.clone());
+    let volume = Some(HugeVolume::default());
+    let instance = new_instance_of(resources, &options, HUGETLBFS.name, owner, volume)?;
+    Ok(Mount::of(&resources.mounts, instance, "none", MountFlags::empty()))
+}
+
+/// An empty tmpfs, whose type is called `type_name` (ramfs is one without a limit, hugetlbfs one of huge pages).
 ///
 /// # Errors
 /// ENOSPC if it has no room for its root directory.
@@ -201,13 +219,24 @@ pub(super) fn new_instance(
     type_name: &'static str,
     owner: Arc<UserNamespace>,
 ) -> Result<Arc<Instance>, Errno> {
-    let volume = Volume::new(resources, options, None, 1, None);
+    new_instance_of(resources, options, type_name, owner, None)
+}
+
+fn new_instance_of(
+    resources: &MemoryResources,
+    options: &TmpfsOptions,
+    type_name: &'static str,
+    owner: Arc<UserNamespace>,
+    huge: Option<HugeVolume>,
+) -> Result<Arc<Instance>, Errno> {
+    let volume = Volume::new(resources, options, None, 1, None, huge);
     volume.only_has_names.store(type_name == BPF.name, Ordering::Relaxed);
     let root = Node::new_root(&volume, options)?;
     let options = Mutex::new(*options);
     let magic = match type_name {
         "ramfs" => RAMFS_MAGIC,
         "bpf" => BPF_FS_MAGIC,
+        "hugetlbfs" => HUGETLBFS_MAGIC,
         _ => TMPFS_MAGIC,
     };
     let file_system = Arc::new(MemoryFileSystem { volume, type_name, magic, options });
@@ -224,7 +253,8 @@ pub(super) fn new_mount_over(
     (root, status): (Arc<dyn LowerFile>, &LowerStatus),
     flags: MountFlags,
 ) -> Result<Arc<Mount>, Errno> {
-    let volume = Volume::new(resources, options, Some(LowerTable::default()), lower::FIRST_OWN_NUMBER, None);
+    let volume =
+        Volume::new(resources, options, Some(LowerTable::default()), lower::FIRST_OWN_NUMBER, None, None);
     let root = volume.node_of_lower(root, status)?;
     let file_system = Arc::new(MemoryFileSystem {
         volume,
@@ -257,7 +287,7 @@ pub(super) fn new_stored_instance(
     };
     let store = Some((Stored::new(store), device));
     let lower = Some(LowerTable::default());
-    let volume = Volume::new(resources, &options, lower, lower::FIRST_OWN_NUMBER, store);
+    let volume = Volume::new(resources, &options, lower, lower::FIRST_OWN_NUMBER, store, None);
     let root = volume.node_of_lower(root, status)?;
     let (magic, options) = (info.magic, Mutex::default());
     let file_system = Arc::new(MemoryFileSystem { volume, type_name, magic, options });
@@ -296,6 +326,7 @@ impl Volume {
         lower: Option<LowerTable>,
         first_number: u64,
         store: Option<(Stored, DeviceNumber)>,
+        huge: Option<HugeVolume>,
     ) -> Arc<Self> {
         let (store, device) = store.unzip();
         let uuid = store.as_ref().and_then(Stored::uuid).unwrap_or_else(random_uuid);
@@ -308,6 +339,7 @@ impl Volume {
             user_namespace: resources.user_namespace.clone(),
             lower,
             only_has_names: AtomicBool::new(false),
+            huge,
             uuid,
             store,
         })
@@ -316,6 +348,12 @@ impl Volume {
     /// The flags that files can have: those of tmpfs or, over a layer, of ext4.
     fn file_flags(&self) -> FileFlags {
         if self.lower.is_some() { FileFlags::OF_EXT } else { FileFlags::OF_TMPFS }
+    }
+
+    /// What its files are best read in, in bytes.
+    fn block_size_bytes(&self) -> u32 {
+        let bytes = if self.huge.is_some() { HUGE_PAGE_BYTES } else { PAGE_SIZE };
+        u32::try_from(bytes).unwrap_or(u32::MAX)
     }
 
     /// Whether it is on a block device.
@@ -374,6 +412,9 @@ impl FileSystem for MemoryFileSystem {
 
     fn info(&self) -> FileSystemInfo {
         let own = self.volume.usage.info(self.magic, &self.volume.frames);
+        if let Some(huge) = &self.volume.huge {
+            return huge.info(own);
+        }
         match &self.volume.store {
             Some(store) => store.info(own),
             None => own,
@@ -397,6 +438,9 @@ impl FileSystem for MemoryFileSystem {
             return String::new();
         }
         let options = *self.options.lock();
+        if let Some(huge) = &self.volume.huge {
+            return huge.options(&options);
+        }
         let limits = self.volume.usage.options(options.extras.without_limits());
         match self.magic {
             OVERLAYFS_MAGIC => limits,
@@ -409,6 +453,9 @@ impl FileSystem for MemoryFileSystem {
     fn reconfigure(&self, options: &str) -> Result<(), Errno> {
         if self.volume.store.is_some() {
             return self.volume.write_back();
+        }
+        if self.volume.huge.is_some() {
+            return Ok(());
         }
         let (max_bytes, max_inodes) = self.volume.usage.limits();
         let mut kept = self.options.lock();

@@ -83,6 +83,21 @@ impl TmpfsOptions {
         options
     }
 
+    /// Who owns the root directory, and with which permissions if not with these.
+    pub(super) fn root_options(&self, default_permissions: u32) -> String {
+        let (default, mut options) = (Self::default(), String::new());
+        if self.uid != default.uid {
+            options += &format!(",uid={}", self.uid.0);
+        }
+        if self.gid != default.gid {
+            options += &format!(",gid={}", self.gid.0);
+        }
+        if self.permissions != default_permissions {
+            options += &format!(",mode={:o}", self.permissions);
+        }
+        options
+    }
+
     /// The options of mount(2) for `mounter`, who owns the root directory unless they say otherwise.
     ///
     /// # Errors

@@ -24,7 +24,9 @@ use super::{
 };
 use crate::Errno;
 use crate::cred::Capabilities;
-use crate::memory::{Backing, FrameAllocator, MapFlags, MapRequest, MemoryManager, PageCache, Protection};
+use crate::memory::{
+    Backing, FrameAllocator, HUGE_PAGE_BYTES, MapFlags, MapRequest, MemoryManager, PageCache, Protection,
+};
 use crate::pace::Unhurried;
 use crate::platform::{PAGE_SHIFT, PAGE_SIZE, VirtualAddress};
 
@@ -114,10 +116,11 @@ impl SharedMemory {
         check_backing(pages, flags, frames)?;
         let charge = Charge::new(caller.budget, OBJECT_BYTES)?;
         let place = table.segments.place(limits.get(IpcLimit::Segments).try_into().unwrap_or(u32::MAX))?;
+        let cache = cache_of(size_bytes, flags, frames)?;
         let segment = Arc::new(Segment::new(
             place.id(),
             size_bytes,
-            PageCache::new(frames, None, size_bytes),
+            cache,
             Permissions::new(key, flags, place.sequence, caller),
             (caller.process.clone(), task),
             (Arc::downgrade(self), charge),
@@ -360,12 +363,28 @@ fn check_size(size_bytes: u64, total_pages: u64, limits: &IpcLimits) -> Result<u
     if total > limits.get(IpcLimit::SegmentPages) { Err(Errno::ENOSPC) } else { Ok(pages) }
 }
 
+/// The pages of a new segment, with those promised that are huge.
+fn cache_of(size_bytes: u64, flags: u32, frames: &Arc<FrameAllocator>) -> Result<Arc<PageCache>, Errno> {
+    if flags & HUGE_PAGES == 0 {
+        return Ok(PageCache::new(frames, None, size_bytes));
+    }
+    let size_bytes = size_bytes.checked_next_multiple_of(HUGE_PAGE_BYTES).ok_or(Errno::ENOMEM)?;
+    let cache = PageCache::new_huge(frames, size_bytes, None);
+    if flags & NO_RESERVE == 0 {
+        cache.reserve_huge(0..size_bytes >> PAGE_SHIFT)?;
+    }
+    Ok(cache)
+}
+
 /// Refuses a segment that can never be in memory, as Linux's heuristic overcommit does.
 fn check_backing(pages: u64, flags: u32, frames: &FrameAllocator) -> Result<(), Errno> {
     if flags & HUGE_PAGES != 0 {
-        // None are set aside (`/proc/sys/vm/nr_hugepages` is 0), of 2 MiB, 1 GiB, or the usual size.
-        let shift = flags >> MAP_HUGE_SHIFT & MAP_HUGE_MASK;
-        return Err(if matches!(shift, 0 | 21 | 30) { Errno::ENOMEM } else { Errno::EINVAL });
+        // Of 2 MiB, or the usual size, which that is; of 1 GiB none are ever set aside.
+        return match flags >> MAP_HUGE_SHIFT & MAP_HUGE_MASK {
+            0 | 21 => Ok(()),
+            30 => Err(Errno::ENOMEM),
+            _ => Err(Errno::EINVAL),
+        };
     }
     if pages > MAX_SIZE >> PAGE_SHIFT {
         return Err(Errno::EINVAL);

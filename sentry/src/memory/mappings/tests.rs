@@ -13,6 +13,7 @@ fn anonymous(pages: Range<u64>, protection: Access) -> Mapping {
         policy: MemoryPolicy::default(),
         name: None,
         userfaults: None,
+        reservation: None,
     }
 }
 

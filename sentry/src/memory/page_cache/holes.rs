@@ -118,7 +118,7 @@ impl PageCache {
     }
 
     /// Zeroes a part of one page.
-    fn zero_edge(&self, edge: Range<u64>) -> Result<(), Errno> {
+    pub(super) fn zero_edge(&self, edge: Range<u64>) -> Result<(), Errno> {
         let (page, within) = locate(edge.start);
         for _ in 0..MAX_ATTEMPTS {
             let mut state = self.state.write();

@@ -10,6 +10,7 @@
 mod copies;
 mod holes;
 mod host_pages;
+mod huge;
 mod io;
 mod mappers;
 #[cfg(test)]
@@ -24,6 +25,7 @@ use vm_memory::VolatileSlice;
 
 use crate::memory::allocator::{CacheKind, FrameAllocator, Reclaim, zero};
 use crate::memory::frame::{Frame, FrameBatch, FrameNumber};
+use crate::memory::huge_pages::{HugeQuota, HugeStore};
 use crate::memory::table::{Entry, EntryFlags, FrameTable};
 use crate::memory::{FrameUse, MemoryAccount};
 use copies::Copies;
@@ -133,6 +135,8 @@ pub struct PageCache {
     frames: Arc<FrameAllocator>,
     source: Option<Box<dyn PageSource>>,
     budget: Option<Arc<dyn PageBudget>>,
+    /// Its pages are of the pool of huge ones.
+    huge: Option<HugeStore>,
     state: RwLock<State>,
     mappers: Mutex<Mappers>,
     copies: Mutex<Copies>,
@@ -169,11 +173,27 @@ impl PageCache {
         size: u64,
         budget: Option<Arc<dyn PageBudget>>,
     ) -> Arc<Self> {
+        Self::with_store(frames, source, size, budget, None)
+    }
+
+    /// The cache of a file of huge pages, which `quota` counts. Its size is a multiple of theirs.
+    pub fn new_huge(frames: &Arc<FrameAllocator>, size: u64, quota: Option<Arc<HugeQuota>>) -> Arc<Self> {
+        Self::with_store(frames, None, size, None, Some(HugeStore::new(frames, quota)))
+    }
+
+    fn with_store(
+        frames: &Arc<FrameAllocator>,
+        source: Option<Box<dyn PageSource>>,
+        size: u64,
+        budget: Option<Arc<dyn PageBudget>>,
+        huge: Option<HugeStore>,
+    ) -> Arc<Self> {
         let size = size.min(MAX_SIZE);
         let cache = Arc::new(Self {
             id: frames.new_id(),
             frames: frames.clone(),
             budget,
+            huge,
             state: RwLock::new(State {
                 size,
                 source_end: if source.is_some() { size } else { 0 },
@@ -232,6 +252,7 @@ impl PageCache {
             state.generation += 1;
             self.cut(&mut state, pages_of(size))
         };
+        self.cut_reservation(size);
         self.unmap_at_pace(pages_of(size)..u64::MAX, true, pace);
         self.frames.leave(removed);
         Ok(())
@@ -281,6 +302,10 @@ impl PageCache {
         let mut state = self.state.write();
         if index >= pages_of(state.size) {
             return Ok(Presence::PastEnd);
+        }
+        if let Some(store) = &self.huge {
+            self.insert_huge(store, &mut state, index)?;
+            return Ok(Presence::Ready);
         }
         let window = window.start.max(pages_of(state.source_end))..window.end.min(pages_of(state.size));
         if self.insert_zeroes(&mut state, window, payer).is_err() {
@@ -449,7 +474,11 @@ impl PageCache {
     }
 
     fn kind(&self) -> CacheKind {
-        if self.source.is_some() { CacheKind::File } else { CacheKind::Shared }
+        match (&self.source, &self.huge) {
+            (Some(_), _) => CacheKind::File,
+            (None, Some(_)) => CacheKind::Huge,
+            (None, None) => CacheKind::Shared,
+        }
     }
 
     /// Takes `pages` for which `wanted` holds out of the cache. The frames must stay until they are unmapped.
@@ -483,6 +512,7 @@ impl PageCache {
     /// Counts pages that have left the cache and were not the host's, of which `changed` were not as in the source.
     fn count_removed(&self, pages: u64, changed: u64) {
         self.uncharge(changed);
+        self.give_back_huge(pages);
         self.frames.count_cached(self.kind(), -(pages as i64));
         self.frames.count_clean(changed as i64 - pages as i64);
     }
@@ -526,6 +556,7 @@ impl Drop for PageCache {
         let pages = std::mem::replace(&mut state.pages, none);
         let own = pages.len() - state.host_pages;
         self.count_removed(own, pages.marked_len());
+        self.cut_reservation(0);
         self.frames.leave(pages);
     }
 }

@@ -18,6 +18,7 @@ fn mappings(ranges: &[(Range<u64>, MappingFlags)]) -> Mappings {
             policy: MemoryPolicy::default(),
             name: None,
             userfaults: None,
+            reservation: None,
         });
     }
     mappings
@@ -88,6 +89,7 @@ fn apply(mappings: &mut Mappings, change: &Change) {
                 policy: MemoryPolicy::default(),
                 name: None,
                 userfaults: None,
+                reservation: None,
             });
         }
         Change::Unmap { pages } => drop(mappings.take(pages)),

@@ -5,7 +5,7 @@ use std::fmt::Write;
 use crate::Errno;
 use crate::fs::proc::source::{MappingStatus, Process};
 use crate::fs::sleeper::ServedPace;
-use crate::memory::MappingFlags;
+use crate::memory::{HUGE_PAGE_BYTES, MappingFlags};
 use crate::pace::Pace;
 
 /// Where the name begins in a line.
@@ -71,15 +71,22 @@ struct Sizes {
     private_dirty: u64,
     anonymous: u64,
     locked: u64,
+    /// Of huge pages: those that others may see, and the process's own. They count as nothing else.
+    huge: [u64; 2],
 }
 
 impl Sizes {
     fn of(mapping: &MappingStatus) -> Self {
         let [file, anonymous] = mapping.resident_bytes.map(|len_bytes| len_bytes / 1024);
+        let total = mapping.end.saturating_sub(mapping.start) / 1024;
+        if mapping.flags.contains(MappingFlags::HUGETLB) {
+            let own = mapping.exclusive_bytes / 1024;
+            return Self { total, huge: [file + anonymous.saturating_sub(own), own], ..Self::default() };
+        }
         let (shared, private_clean) = if mapping.is_shared { (file, 0) } else { (0, file) };
         let exclusive = mapping.exclusive_bytes / 1024;
         Self {
-            total: mapping.end.saturating_sub(mapping.start) / 1024,
+            total,
             resident: file + anonymous,
             shared,
             shared_dirty: anonymous.saturating_sub(exclusive),
@@ -87,6 +94,7 @@ impl Sizes {
             private_dirty: exclusive,
             anonymous,
             locked: if mapping.is_locked { file + anonymous } else { 0 },
+            huge: [0; 2],
         }
     }
 
@@ -99,6 +107,8 @@ impl Sizes {
         self.private_dirty += other.private_dirty;
         self.anonymous += other.anonymous;
         self.locked += other.locked;
+        self.huge[0] += other.huge[0];
+        self.huge[1] += other.huge[1];
     }
 
     fn fields(&self) -> [(&'static str, u64); 20] {
@@ -117,8 +127,8 @@ impl Sizes {
             ("AnonHugePages", 0),
             ("ShmemPmdMapped", 0),
             ("FilePmdMapped", 0),
-            ("Shared_Hugetlb", 0),
-            ("Private_Hugetlb", 0),
+            ("Shared_Hugetlb", self.huge[0]),
+            ("Private_Hugetlb", self.huge[1]),
             ("Swap", 0),
             ("SwapPss", 0),
             ("Locked", self.locked),
@@ -143,7 +153,8 @@ fn size_lines(fields: &[(&str, u64)]) -> String {
 pub(super) fn smaps(text: &mut Vec<u8>, _process: &dyn Process, mapping: &MappingStatus) {
     header(text, mapping);
     let sizes = Sizes::of(mapping);
-    let pages = [("Size", sizes.total), ("KernelPageSize", 4), ("MMUPageSize", 4)];
+    let page = if mapping.flags.contains(MappingFlags::HUGETLB) { HUGE_PAGE_BYTES / 1024 } else { 4 };
+    let pages = [("Size", sizes.total), ("KernelPageSize", page), ("MMUPageSize", page)];
     text.extend_from_slice(size_lines(&pages).as_bytes());
     text.extend_from_slice(size_lines(&sizes.fields()).as_bytes());
     text.extend_from_slice(flags(mapping).as_bytes());
@@ -154,7 +165,8 @@ fn flags(mapping: &MappingStatus) -> String {
     let [may_be_readable, may_be_writable, may_be_executable] = mapping.max_access;
     let has = |flag| mapping.flags.contains(flag);
     // VM_ACCOUNT: private memory that has been writable, and shared memory without a file.
-    let is_accounted = writable && !mapping.is_shared && !has(MappingFlags::NORESERVE);
+    let is_accounted =
+        writable && !mapping.is_shared && !has(MappingFlags::HUGETLB) && !has(MappingFlags::NORESERVE);
     let shown = [
         (readable, "rd"),
         (writable, "wr"),
@@ -169,8 +181,10 @@ fn flags(mapping: &MappingStatus) -> String {
         (has(MappingFlags::SEQ_READ), "sr"),
         (has(MappingFlags::RAND_READ), "rr"),
         (has(MappingFlags::DONTCOPY), "dc"),
+        (has(MappingFlags::HUGETLB), "de"),
         (is_accounted, "ac"),
         (has(MappingFlags::NORESERVE), "nr"),
+        (has(MappingFlags::HUGETLB), "ht"),
         (has(MappingFlags::WIPEONFORK), "wf"),
         (has(MappingFlags::DONTDUMP), "dd"),
         (has(MappingFlags::HUGEPAGE), "hg"),

@@ -81,7 +81,7 @@ fn sizes(text: &mut String, memory: &MemoryStatus) -> std::fmt::Result {
         ("VmLib", memory.library_bytes),
         ("VmPTE", memory.page_table_bytes),
         ("VmSwap", 0),
-        ("HugetlbPages", 0),
+        ("HugetlbPages", memory.huge_bytes),
     ] {
         writeln!(text, "{name}:\t{:8} kB", len_bytes / 1024)?;
     }

@@ -17,6 +17,7 @@ use crate::fs::protections::Protection;
 use crate::fs::pseudo::{Directory, Entry, Node, directory, setting};
 use crate::fs::{Access, Metadata, Protections, Viewer};
 use crate::keys::KeyLimit;
+use crate::memory::{FrameAllocator, HugePageCounts};
 use crate::settings::{KernelNumber, KernelSettings};
 
 /// The largest number of those that the kernel keeps as an `int`.
@@ -72,6 +73,27 @@ macro_rules! administered {
                 false => Err(Errno::EPERM),
             },
         )
+    };
+}
+
+/// A number of huge pages: which of the counts it is, and what sets it.
+macro_rules! huge_pages {
+    ($name:literal, $count:expr, $set:expr) => {
+        Entry {
+            name: $name,
+            permissions: 0o644,
+            node: Node::Setting(
+                |about, _| {
+                    let count: fn(HugePageCounts) -> u64 = $count;
+                    Ok(line(about.source().frames().map_or(0, |frames| count(frames.huge_pages()))))
+                },
+                |about, _, text| {
+                    let pages = parse(text)?;
+                    about.source().frames().iter().for_each(|frames| $set(frames, pages));
+                    Ok(())
+                },
+            ),
+        }
     };
 }
 
@@ -604,9 +626,13 @@ static VM: Directory<About> = Directory {
         number!("memfd_noexec", MemfdNoexec),
         fixed!("mmap_min_addr", 65536),
         fixed!("mmap_rnd_bits", 28),
-        huge_pages("nr_hugepages"),
-        huge_pages("nr_hugepages_mempolicy"),
-        huge_pages("nr_overcommit_hugepages"),
+        huge_pages!("nr_hugepages", |counts| counts.total, FrameAllocator::set_huge_pages),
+        huge_pages!("nr_hugepages_mempolicy", |counts| counts.total, FrameAllocator::set_huge_pages),
+        huge_pages!(
+            "nr_overcommit_hugepages",
+            |counts| counts.overcommit,
+            FrameAllocator::set_huge_page_overcommit
+        ),
         kept_text!("vm", "numa_zonelist_order", "Node", 15),
         number!("overcommit_memory", OvercommitMemory),
         commit_limit!("overcommit_ratio", OvercommitRatio, OvercommitKbytes),
@@ -742,12 +768,6 @@ fn set_last_number(about: &About, viewer: &Viewer, text: &[u8]) -> Result<(), Er
 
 fn nothing(_about: &About, _viewer: &Viewer) -> Result<Vec<u8>, Errno> {
     Ok(b"0\n".into())
-}
-
-/// A number of huge pages: there is never a piece of memory for one, however many are wanted.
-const fn huge_pages(name: &'static str) -> Entry<About> {
-    let read: crate::fs::pseudo::Read<About> = |_, _| Ok(line(0));
-    Entry { name, permissions: 0o644, node: Node::Setting(read, |_, _, text| parse::<u64>(text).map(drop)) }
 }
 
 fn accept(_about: &About, _viewer: &Viewer, _text: &[u8]) -> Result<(), Errno> {

@@ -4,6 +4,7 @@ use std::fmt::Write;
 use std::time::Duration;
 
 use crate::fs::proc::source::SystemStatus;
+use crate::memory::HUGE_PAGE_BYTES;
 
 /// Hundredths of a second: `sysconf(_SC_CLK_TCK)` is 100.
 fn ticks(time: Duration) -> u128 {
@@ -76,8 +77,14 @@ pub(super) fn meminfo(system: &SystemStatus) -> Vec<u8> {
     ] {
         let _ = writeln!(text, "{:<16}{:8} kB", format!("{name}:"), len_bytes / 1024);
     }
-    text += "HugePages_Total:       0\nHugePages_Free:        0\nHugePages_Rsvd:        0\nHugePages_Surp:        0\n";
-    text += "Hugepagesize:       2048 kB\n";
+    let pool = system.huge_pages;
+    for (name, pages) in
+        [("Total", pool.total), ("Free", pool.free), ("Rsvd", pool.reserved), ("Surp", pool.surplus)]
+    {
+        let _ = writeln!(text, "{:<16}{pages:8}", format!("HugePages_{name}:"));
+    }
+    let _ = writeln!(text, "Hugepagesize:       2048 kB");
+    let _ = writeln!(text, "Hugetlb:        {:8} kB", pool.total * (HUGE_PAGE_BYTES / 1024));
     text.into_bytes()
 }
 

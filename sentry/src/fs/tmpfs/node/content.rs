@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 use super::{Body, Node};
 use crate::Errno;
 use crate::fs::lower::LowerPages;
-use crate::memory::{MemoryAccount, PageCache};
+use crate::memory::{HUGE_PAGE_BYTES, MemoryAccount, PageCache};
 
 /// The contents of a regular file.
 pub(super) struct Data {
@@ -95,6 +95,9 @@ impl Node {
             self.begin_change()?;
         }
         let make = || {
+            if let Some(huge) = &self.volume.huge {
+                return PageCache::new_huge(&self.volume.frames, data.lower_size, huge.quota.clone());
+            }
             let pages = self.lower.as_ref().map(|lower| Box::new(LowerPages(lower.file.clone())) as _);
             let budget = self.volume.usage.clone();
             PageCache::with_budget(&self.volume.frames, pages, data.lower_size, Some(budget))
@@ -113,6 +116,12 @@ impl Node {
             self.data()?.is_mapped.store(true, Ordering::Release);
         }
         self.page_cache(for_change)
+    }
+
+    /// Fails if a file of huge pages would end within one.
+    pub(super) fn check_whole_pages(&self, size: u64) -> Result<(), Errno> {
+        let is_whole = self.volume.huge.is_none() || size.is_multiple_of(HUGE_PAGE_BYTES);
+        if is_whole { Ok(()) } else { Err(Errno::EINVAL) }
     }
 
     pub(in crate::fs::tmpfs) fn read_data(

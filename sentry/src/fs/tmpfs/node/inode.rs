@@ -15,8 +15,9 @@ use crate::fs::operations::check_prefix;
 use crate::fs::sleeper::ServedPace;
 use crate::fs::tmpfs::file::{DirectoryFile, RegularFile};
 use crate::fs::tmpfs::usage::link_pages;
-use crate::fs::{File, FileFlags, OpenFlags, WriteCount};
+use crate::fs::{File, FileFlags, HugeFile, OpenFlags, WriteCount};
 use crate::heap::HeapCharge;
+use crate::memory::HUGE_PAGE_BYTES;
 
 impl Inode for Node {
     fn kind(&self) -> FileKind {
@@ -48,7 +49,7 @@ impl Inode for Node {
             gid: attributes.gid,
             special_device,
             size_bytes,
-            block_size_bytes: 4096,
+            block_size_bytes: self.volume.block_size_bytes(),
             blocks,
             accessed: attributes.accessed,
             modified: attributes.modified,
@@ -64,6 +65,7 @@ impl Inode for Node {
         }
         self.begin_change()?;
         if let Some(size) = changes.size_bytes {
+            self.check_whole_pages(size)?;
             self.data()?.check_resize_seals(size)?;
             self.page_cache(true)?.resize(size, &ServedPace)?;
         }
@@ -226,7 +228,9 @@ impl Inode for Node {
                 if let (Some(lower), true) = (&self.lower, is_lower) {
                     lower.file.check_readable()?;
                 }
-                Ok(Arc::new(RegularFile::new(self, flags)))
+                let is_huge = self.volume.huge.is_some();
+                let file = Arc::new(RegularFile::new(self, flags));
+                Ok(if is_huge { HugeFile::new(file, HUGE_PAGE_BYTES) } else { file })
             }
             Body::Directory(_) => Ok(Arc::new(DirectoryFile::new(self, flags))),
             Body::Symlink(_) => Err(Errno::ELOOP),
