@@ -186,6 +186,14 @@ pub trait Inode: Send + Sync + Any {
         false
     }
 
+    /// Fails for a viewer to whom the inode is not there, though a directory has it.
+    ///
+    /// # Errors
+    /// ENOENT.
+    fn check_visible(&self, _viewer: &Viewer) -> Result<(), Errno> {
+        Ok(())
+    }
+
     /// Fails for a viewer who may not use the inode at all, whatever its mode says and whatever capabilities he has.
     ///
     /// # Errors

@@ -242,7 +242,10 @@ impl Walk<'_> {
                 return Err(Errno::EISDIR);
             }
             let child = match self.current.dentry.lookup(&name) {
-                Ok(child) => child,
+                Ok(child) => {
+                    child.inode().check_visible(self.resolver.viewer)?;
+                    child
+                }
                 Err(Errno::ENOENT) if may_be_missing => {
                     return Ok(Outcome::Last(LastComponent {
                         directory: self.current,

@@ -5,6 +5,7 @@
 
 mod locks;
 mod net;
+mod options;
 mod process;
 mod source;
 mod sysctl;
@@ -14,13 +15,15 @@ mod tests;
 
 use std::sync::Arc;
 
-use super::file_system_type::{FileSystemType, TypeFlags, check_options};
+use super::file_system_type::{FileSystemType, Mounter, TypeFlags};
 use super::pseudo::{Directory, FileAttributes, Node, Polling, PseudoInode, Subject};
 use super::{Dentry, DeviceNumber, FileSystem, FileSystemInfo, Inode, Instance, Splicing, Viewer};
 use crate::Errno;
 use crate::cred::{Capabilities, Gid, KernelGid, KernelUid, NamespaceKind, UserNamespace};
 use crate::network_settings::{Setting, SettingDirectory};
 use crate::settings::KernelSettings;
+use options::{Hidden, ProcOptions};
+use parking_lot::Mutex;
 
 pub use source::{
     IoCounts, MappingStatus, MemoryStatus, Process, ProcessSource, ProcessStatus, SystemNames, SystemStatus,
@@ -32,16 +35,24 @@ pub(super) const PROC: FileSystemType = FileSystemType {
     name: "proc",
     flags: TypeFlags::USERNS_MOUNT.union(TypeFlags::USERNS_VISIBLE),
     shows: Some(NamespaceKind::Pid),
-    check_options: |_, options| check_options(options, &["hidepid=0", "hidepid=off"], &["gid"]),
-    make: |mounter, owner, _| {
-        let processes = ProcFileSystem::new(mounter.processes(), mounter.file_systems().devices().take());
+    check_options: |mounter, options| options_of(mounter, options).map(drop),
+    make: |mounter, owner, request| {
+        let options = options_of(mounter, request.options)?;
+        let device = mounter.file_systems().devices().take();
+        let processes = ProcFileSystem::with_options(mounter.processes(), device, options, &owner);
         let root = Dentry::new_root(processes.root());
         Ok(Instance::new(processes, root, owner))
     },
 };
 
+fn options_of(mounter: &dyn Mounter, options: &str) -> Result<ProcOptions, Errno> {
+    ProcOptions::default().with(options, &mounter.viewer().credentials.user_namespace)
+}
+
 /// One instance of procfs.
 pub struct ProcFileSystem {
+    options: Mutex<ProcOptions>,
+    owner: Option<Arc<UserNamespace>>,
     device: DeviceNumber,
     source: Arc<dyn ProcessSource>,
     settings: Arc<KernelSettings>,
@@ -50,8 +61,19 @@ pub struct ProcFileSystem {
 impl ProcFileSystem {
     /// Shows what `source` tells.
     pub fn new(source: Arc<dyn ProcessSource>, device: DeviceNumber) -> Arc<Self> {
+        let (settings, options) = (source.settings(), Mutex::default());
+        Arc::new(Self { options, owner: None, device, source, settings })
+    }
+
+    /// As [`Self::new`], with less of it for some; `owner` numbers the groups of further options.
+    fn with_options(
+        source: Arc<dyn ProcessSource>,
+        device: DeviceNumber,
+        options: ProcOptions,
+        owner: &Arc<UserNamespace>,
+    ) -> Arc<Self> {
         let settings = source.settings();
-        Arc::new(Self { device, source, settings })
+        Arc::new(Self { options: Mutex::new(options), owner: Some(owner.clone()), device, source, settings })
     }
 
     /// The root directory.
@@ -78,6 +100,17 @@ impl FileSystem for ProcFileSystem {
     fn info(&self) -> FileSystemInfo {
         let magic = linux_raw_sys::general::PROC_SUPER_MAGIC.into();
         FileSystemInfo { magic, block_size_bytes: 4096, ..FileSystemInfo::default() }
+    }
+
+    fn options(&self) -> String {
+        self.options.lock().shown()
+    }
+
+    fn reconfigure(&self, options: &str) -> Result<(), Errno> {
+        let Some(owner) = &self.owner else { return Ok(()) };
+        let mut kept = self.options.lock();
+        *kept = kept.with(options, owner)?;
+        Ok(())
     }
 }
 
@@ -145,6 +178,13 @@ impl About {
         self.process().is_ok_and(|process| viewer_id == Some(process.status().process_id))
     }
 
+    /// Whether what is hidden at `hidden` is shown to `viewer` (`has_pid_permissions`).
+    fn is_shown(&self, viewer: &Viewer, hidden: Hidden) -> bool {
+        let options = *self.file_system.options.lock();
+        let is_told = options.hidden < hidden || viewer.credentials.is_in_group(options.gid);
+        options.hidden != Hidden::FromAll && is_told || self.inspect(viewer).is_ok()
+    }
+
     /// The process, if `viewer` may look into it (`man 2 ptrace`, "Ptrace access mode checking").
     fn inspect(&self, viewer: &Viewer) -> Result<Arc<dyn Process>, Errno> {
         let process = self.process()?;
@@ -184,6 +224,26 @@ impl Subject for About {
             false if process::is_own(directory) => Err(Errno::ESRCH),
             false => Err(Errno::ENOENT),
         }
+    }
+
+    fn hides(&self, directory: &'static Directory<Self>, name: &[u8]) -> bool {
+        let is_own_link = matches!(name, b"self" | b"thread-self");
+        system::is_top(directory) && !is_own_link && self.file_system.options.lock().is_pid_only
+    }
+
+    fn hides_some(&self) -> bool {
+        self.file_system.options.lock().hidden >= Hidden::All
+    }
+
+    fn check_visible(&self, directory: &'static Directory<Self>, viewer: &Viewer) -> Result<(), Errno> {
+        let is_visible = !process::is_of_process(directory) || self.is_shown(viewer, Hidden::All);
+        if is_visible { Ok(()) } else { Err(Errno::ENOENT) }
+    }
+
+    fn check_viewer(&self, directory: &'static Directory<Self>, viewer: &Viewer) -> Result<(), Errno> {
+        self.check_visible(directory, viewer)?;
+        let is_open = !process::is_of_process(directory) || self.is_shown(viewer, Hidden::Contents);
+        if is_open { Ok(()) } else { Err(Errno::EPERM) }
     }
 
     /// Files of processes are read only by read(2).

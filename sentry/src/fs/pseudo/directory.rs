@@ -3,9 +3,9 @@
 use std::any::Any;
 use std::sync::Arc;
 
-use super::{Directory, PseudoInode, Subject};
+use super::{Child, Children, Directory, Node, PseudoInode, Subject};
 use crate::Errno;
-use crate::fs::{DirectoryEntry, File, FileKind, Inode, Metadata};
+use crate::fs::{DirectoryEntry, File, FileKind, Inode, Metadata, Viewer};
 use crate::heap::HeapCharge;
 
 /// Positions from here on are keys of made-up children; below, places in the table.
@@ -17,11 +17,26 @@ const CHILD_BYTES: usize = 64;
 pub(super) struct DirectoryFile<S: Subject> {
     inode: Arc<PseudoInode<S>>,
     directory: &'static Directory<S>,
+    /// Who has opened it.
+    viewer: Viewer,
 }
 
 impl<S: Subject> DirectoryFile<S> {
-    pub(super) fn new(inode: Arc<PseudoInode<S>>, directory: &'static Directory<S>) -> Self {
-        Self { inode, directory }
+    pub(super) fn new(inode: Arc<PseudoInode<S>>, directory: &'static Directory<S>, viewer: &Viewer) -> Self {
+        Self { inode, directory, viewer: viewer.clone() }
+    }
+
+    /// Whether the made-up child called `name` is there for who has opened the directory.
+    fn shows(&self, children: &dyn Children<S>, name: &[u8]) -> bool {
+        if !self.inode.subject.hides_some() {
+            return true;
+        }
+        match children.find(&self.inode.subject, name) {
+            Ok(Child { subject, node: Node::Directory(directory), .. }) => {
+                subject.check_visible(directory, &self.viewer).is_ok()
+            }
+            _ => true,
+        }
     }
 
     /// The fixed names with `.` and `..`.
@@ -53,7 +68,7 @@ impl<S: Subject> File for DirectoryFile<S> {
     ) -> Result<(), Errno> {
         self.inode.subject.check_listable(self.directory)?;
         for (place, (name, inode, kind)) in (0u64..).zip(self.fixed()) {
-            if place < position {
+            if place < position || self.inode.subject.hides(self.directory, name) {
                 continue;
             }
             let kind = kind.directory_entry_type();
@@ -67,7 +82,7 @@ impl<S: Subject> File for DirectoryFile<S> {
         let listed = children.list(&self.inode.subject)?;
         let _charge = HeapCharge::transient(listed.len() * CHILD_BYTES)?;
         for (key, name) in listed {
-            if key < first_key {
+            if key < first_key || !self.shows(children, &name) {
                 continue;
             }
             let entry = DirectoryEntry {

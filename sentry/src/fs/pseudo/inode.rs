@@ -157,7 +157,8 @@ impl<S: Subject> Inode for PseudoInode<S> {
     fn lookup(&self, name: &[u8]) -> Result<Arc<dyn Inode>, Errno> {
         let Node::Directory(directory) = self.node else { return Err(Errno::ENOTDIR) };
         self.subject.check_alive(directory)?;
-        if let Some(entry) = directory.entries.iter().find(|entry| entry.name.as_bytes() == name) {
+        let entry = directory.entries.iter().find(|entry| entry.name.as_bytes() == name);
+        if let Some(entry) = entry.filter(|_| !self.subject.hides(directory, name)) {
             let (subject, permissions, node) = (self.subject.clone(), entry.permissions, entry.node);
             return Ok(self.child(name, Child { subject, permissions, node }, false));
         }
@@ -211,13 +212,17 @@ impl<S: Subject> Inode for PseudoInode<S> {
         children.belong_to(&self.subject, viewer)
     }
 
-    fn check_viewer(&self, viewer: &Viewer) -> Result<(), Errno> {
+    fn check_visible(&self, viewer: &Viewer) -> Result<(), Errno> {
         match self.node {
-            Node::Directory(Directory { children: Some(children), .. }) => {
-                children.check_viewer(&self.subject, viewer)
-            }
+            Node::Directory(directory) => self.subject.check_visible(directory, viewer),
             _ => Ok(()),
         }
+    }
+
+    fn check_viewer(&self, viewer: &Viewer) -> Result<(), Errno> {
+        let Node::Directory(directory) = self.node else { return Ok(()) };
+        self.subject.check_viewer(directory, viewer)?;
+        directory.children.map_or(Ok(()), |children| children.check_viewer(&self.subject, viewer))
     }
 
     fn open(self: Arc<Self>, flags: OpenFlags, viewer: &Viewer) -> Result<Arc<dyn File>, Errno> {
@@ -226,7 +231,7 @@ impl<S: Subject> Inode for PseudoInode<S> {
             node => node,
         };
         match node {
-            Node::Directory(directory) => Ok(Arc::new(DirectoryFile::new(self, directory))),
+            Node::Directory(directory) => Ok(Arc::new(DirectoryFile::new(self, directory, viewer))),
             Node::Text(_) | Node::OpenedText(..)
                 if flags.is_writable() && self.subject.write_refusal().is_none() =>
             {

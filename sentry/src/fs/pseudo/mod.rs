@@ -57,6 +57,32 @@ pub(super) trait Subject: Clone + Send + Sync + 'static {
         Ok(())
     }
 
+    /// Whether there is no such name in a directory, though its table has it.
+    fn hides(&self, _directory: &'static Directory<Self>, _name: &[u8]) -> bool {
+        false
+    }
+
+    /// Whether directories may not be there for some viewers.
+    fn hides_some(&self) -> bool {
+        false
+    }
+
+    /// Fails if a directory is not there for a viewer.
+    ///
+    /// # Errors
+    /// ENOENT.
+    fn check_visible(&self, _directory: &'static Directory<Self>, _viewer: &Viewer) -> Result<(), Errno> {
+        Ok(())
+    }
+
+    /// Fails if a viewer may not look into a directory, whatever its mode says.
+    ///
+    /// # Errors
+    /// EPERM, ENOENT.
+    fn check_viewer(&self, _directory: &'static Directory<Self>, _viewer: &Viewer) -> Result<(), Errno> {
+        Ok(())
+    }
+
     /// Whether texts are what Linux calls sequence files.
     fn has_sequences(&self) -> bool {
         false

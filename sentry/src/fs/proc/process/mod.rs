@@ -462,6 +462,11 @@ pub(super) fn is_own(directory: &'static Directory<About>) -> bool {
     std::ptr::eq(directory, &raw const PROCESS) || std::ptr::eq(directory, &raw const THREAD)
 }
 
+/// Whether this is the table of /proc/PID or /proc/PID/task.
+pub(super) fn is_of_process(directory: &'static Directory<About>) -> bool {
+    std::ptr::eq(directory, &raw const PROCESS) || std::ptr::eq(directory, &raw const THREADS)
+}
+
 /// The links in /proc/PID/ns.
 struct NamespaceLinks;
 

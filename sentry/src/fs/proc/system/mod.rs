@@ -91,6 +91,11 @@ static TOP: Directory<About> = Directory {
     children: Some(&ProcessDirectories),
 };
 
+/// Whether this is the table of /proc itself.
+pub(super) fn is_top(directory: &'static Directory<About>) -> bool {
+    std::ptr::eq(directory, &raw const TOP)
+}
+
 static EMPTY: Directory<About> = Directory { entries: &[], children: None };
 
 /// /proc/irq: there are no interrupts, only what would be new ones' affinity.
