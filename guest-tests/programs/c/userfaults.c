@@ -276,6 +276,22 @@ static void one_who_waits_can_be_killed(void) {
   WAIT_SIGNALED(pid, SIGKILL);
 }
 
+// Where there is the device, whoever has opened it gets files of the same kind.
+static void the_device_makes_them(void) {
+  int device = open("/dev/userfaultfd", O_RDWR | O_CLOEXEC);
+  if (device < 0) return;
+  char byte;
+  CHECK_ERRNO(read(device, &byte, 1), EINVAL);
+  CHECK_ERRNO(ioctl(device, USERFAULTFD_IOC_NEW, 1 << 30), EINVAL);
+  CHECK_ERRNO(ioctl(device, USERFAULTFD_IOC_NEW + 1, 0), EINVAL);
+  int made = OK(ioctl(device, USERFAULTFD_IOC_NEW, O_CLOEXEC));
+  CHECK_EQ(fcntl(made, F_GETFD), FD_CLOEXEC);
+  struct uffdio_api api = {.api = UFFD_API};
+  OK(ioctl(made, UFFDIO_API, &api));
+  OK(close(made));
+  OK(close(device));
+}
+
 int main(void) {
   file = open_file(O_CLOEXEC);
   area = map_anonymous(16 * PAGE, PROT_READ | PROT_WRITE);
@@ -290,5 +306,6 @@ int main(void) {
   poisoned_pages_are_as_broken_memory();
   pages_move();
   one_who_waits_can_be_killed();
+  the_device_makes_them();
   return 0;
 }

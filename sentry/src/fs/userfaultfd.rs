@@ -8,7 +8,10 @@ use std::sync::{Arc, Weak};
 use parking_lot::Mutex;
 
 use super::anonymous::AnonymousInode;
-use super::{Caller, File, LongText, Metadata, OpenFiles, OpenFlags, Splicing, sleeper};
+use super::special::DeviceDriver;
+use super::{
+    Caller, DeviceNumber, File, Inode, LongText, Metadata, OpenFiles, OpenFlags, Splicing, Viewer, sleeper,
+};
 use crate::Errno;
 use crate::heap;
 use crate::memory::{FaultError, FaultHandler, MemoryManager, UserFault, UserfaultModes};
@@ -505,6 +508,50 @@ impl File for UserfaultFile {
 
     fn offers_nowait(&self, _is_write: bool) -> bool {
         true
+    }
+
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+}
+
+/// /dev/userfaultfd: whoever may open it gets files of userfaultfd(2), whatever else they may.
+pub(in crate::fs) struct UserfaultDriver;
+
+impl UserfaultDriver {
+    /// The minor number.
+    pub(in crate::fs) const MINOR: u32 = 126;
+}
+
+impl DeviceDriver for UserfaultDriver {
+    fn open(
+        &self,
+        _device: DeviceNumber,
+        inode: &Arc<dyn Inode>,
+        _flags: OpenFlags,
+        _viewer: &Viewer,
+    ) -> Result<Arc<dyn File>, Errno> {
+        Ok(Arc::new(UserfaultDevice { inode: inode.clone() }))
+    }
+}
+
+/// The open device. Its one request needs a task's descriptors: ioctl(2) serves it.
+pub struct UserfaultDevice {
+    inode: Arc<dyn Inode>,
+}
+
+impl UserfaultDevice {
+    /// `USERFAULTFD_IOC_NEW`, whose argument is the flags of userfaultfd(2).
+    pub const NEW: u32 = 0xaa00;
+}
+
+impl File for UserfaultDevice {
+    fn metadata(&self) -> Result<Metadata, Errno> {
+        self.inode.metadata()
+    }
+
+    fn splicing(&self) -> Splicing {
+        Splicing::empty()
     }
 
     fn as_any(&self) -> &dyn Any {

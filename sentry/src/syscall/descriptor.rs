@@ -19,6 +19,7 @@ use crate::fs::leases::{self, LeaseKind};
 use crate::fs::memory_files::ALL_SEALS;
 use crate::fs::nsfs::NamespaceFile;
 use crate::fs::pipe::pipe_fcntl;
+use crate::fs::userfaultfd::UserfaultDevice;
 use crate::fs::{DescriptorBounds, Fd, FileDescription, OpenFlags, check_owner, tmpfs};
 use crate::net::SocketFile;
 use crate::platform::VirtualAddress;
@@ -398,6 +399,9 @@ fn other_ioctl(
         && let Some(result) = super::namespace::ioctl(task, file.namespace(), request, argument)
     {
         return result;
+    }
+    if description.downcast::<UserfaultDevice>().is_some() {
+        return super::userfaultfd::ioctl(task, request, argument);
     }
     if let Some(process) = description.downcast::<ProcessFile>() {
         return super::pidfd::ioctl(task, process, request, argument);

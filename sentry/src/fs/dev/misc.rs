@@ -6,6 +6,7 @@ use crate::Errno;
 use crate::fs::block::{BlockDevices, LoopControl};
 use crate::fs::fuse::FuseDriver;
 use crate::fs::special::DeviceDriver;
+use crate::fs::userfaultfd::UserfaultDriver;
 use crate::fs::{DeviceNumber, File, Inode, OpenFlags, Viewer};
 
 /// The driver that passes them on by their minor numbers.
@@ -34,6 +35,7 @@ impl DeviceDriver for MiscDevices {
         match device.minor {
             LoopControl::MINOR => self.loop_control.open(device, inode, flags, viewer),
             FuseDriver::MINOR => FuseDriver.open(device, inode, flags, viewer),
+            UserfaultDriver::MINOR => UserfaultDriver.open(device, inode, flags, viewer),
             _ => Err(Errno::ENXIO),
         }
     }

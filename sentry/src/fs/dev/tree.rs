@@ -6,6 +6,7 @@ use crate::fs::CreationMode;
 use crate::fs::block::LoopControl;
 use crate::fs::fuse::FuseDriver;
 use crate::fs::operations::create_node;
+use crate::fs::userfaultfd::UserfaultDriver;
 use crate::fs::{DeviceNumber, NewNode, Path, Resolver};
 
 /// Name, major and minor number, permissions.
@@ -19,6 +20,7 @@ const CHARACTER_DEVICES: &[(&str, u32, u32, u32)] = &[
     ("console", 5, 1, 0o600),
     ("loop-control", MiscDevices::MAJOR, LoopControl::MINOR, 0o660),
     ("fuse", MiscDevices::MAJOR, FuseDriver::MINOR, 0o666),
+    ("userfaultfd", MiscDevices::MAJOR, UserfaultDriver::MINOR, 0o600),
 ];
 
 /// Name and target.

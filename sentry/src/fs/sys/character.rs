@@ -25,7 +25,7 @@ const fn device(
     CharacterDevice { class, name, major, minor, mode }
 }
 
-static DEVICES: [CharacterDevice; 10] = [
+static DEVICES: [CharacterDevice; 11] = [
     device("mem", "full", (1, 7), Some(0o666)),
     device("mem", "null", (1, 3), Some(0o666)),
     device("mem", "random", (1, 8), Some(0o666)),
@@ -33,6 +33,7 @@ static DEVICES: [CharacterDevice; 10] = [
     device("mem", "zero", (1, 5), Some(0o666)),
     device("misc", "fuse", (10, 229), None),
     device("misc", "loop-control", (10, 237), None),
+    device("misc", "userfaultfd", (10, 126), None),
     device("tty", "console", (5, 1), None),
     device("tty", "ptmx", (5, 2), Some(0o666)),
     device("tty", "tty", (5, 0), Some(0o666)),
