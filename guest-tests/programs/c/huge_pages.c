@@ -63,6 +63,11 @@ static void check_private(void) {
   memory[HUGE + 5] = 2;
   CHECK_EQ(memory[HUGE - 1], 0);
   COUNTS(8, 6, 0, 0);
+  // Locks are of whole pages.
+  OK(mlock(memory + PAGE, PAGE));
+  memory[2 * PAGE] = 1;
+  OK(munlock(memory, PAGE));
+  COUNTS(8, 6, 0, 0);
   CHECK_EQ(field("/proc/self/status", "HugetlbPages"), 4096);
   // Huge pages are not cut.
   CHECK_ERRNO(munmap(memory, PAGE), EINVAL);

@@ -30,7 +30,7 @@ impl MemoryManager {
         let (pages, covered) = {
             let edit = self.edit();
             check_permitted(edit.state.limits.locked_bytes)?;
-            let pages = enclosing_pages(address, len_bytes)?;
+            let pages = edit.with_whole_huge_pages(enclosing_pages(address, len_bytes)?);
             let mappings = &edit.state.mappings;
             let already: u64 = mappings
                 .overlapping(pages.clone())
@@ -67,13 +67,14 @@ impl MemoryManager {
     /// # Errors
     /// ENOMEM if something is not mapped; EINVAL; EINTR from `pace`.
     pub fn munlock(&self, address: VirtualAddress, len_bytes: u64, pace: &dyn Pace) -> Result<(), Errno> {
-        let pages = enclosing_pages(address, len_bytes)?;
-        let covered = {
+        let (pages, covered) = {
             let edit = self.edit();
+            let pages = edit.with_whole_huge_pages(enclosing_pages(address, len_bytes)?);
             if !edit.state.mappings.has_room(pages.clone(), 0) {
                 return Err(Errno::ENOMEM);
             }
-            edit.state.mappings.covered_until(pages.clone())
+            let covered = edit.state.mappings.covered_until(pages.clone());
+            (pages, covered)
         };
         let none = MappingFlags::empty();
         self.update_in_steps(pages.start..covered, pace, |mapping| change(&mut mapping.flags, none))?;

@@ -414,13 +414,20 @@ impl Edit<'_> {
         Ok(mapping)
     }
 
-    /// Fails with EINVAL if a huge page would be cut.
-    pub(super) fn check_divisible(&self, pages: &Range<u64>) -> Result<(), Errno> {
-        let is_indivisible = |page| {
+    /// `pages` with all of the huge pages that they begin and end in.
+    pub(super) fn with_whole_huge_pages(&self, pages: Range<u64>) -> Range<u64> {
+        let is_cut = |page| {
             let mapping = self.state.mappings.find(page);
             mapping.is_some_and(|mapping| mapping.pages.start != page && mapping.is_indivisible_at(page))
         };
-        if is_indivisible(pages.start) || is_indivisible(pages.end) { Err(Errno::EINVAL) } else { Ok(()) }
+        let start = if is_cut(pages.start) { pages.start - pages.start % HUGE_PAGES } else { pages.start };
+        let end = if is_cut(pages.end) { pages.end.next_multiple_of(HUGE_PAGES) } else { pages.end };
+        start..end
+    }
+
+    /// Fails with EINVAL if a huge page would be cut.
+    pub(super) fn check_divisible(&self, pages: &Range<u64>) -> Result<(), Errno> {
+        if self.with_whole_huge_pages(pages.clone()) == *pages { Ok(()) } else { Err(Errno::EINVAL) }
     }
 
     /// Replaces what is mapped where `mapping` is to be. If that is much it is done in steps from the start on, and the lock let go

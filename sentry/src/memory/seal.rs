@@ -26,6 +26,7 @@ impl MemoryManager {
         {
             let edit = self.edit();
             let mappings = &edit.state.mappings;
+            edit.check_divisible(&pages)?;
             if !mappings.covers(pages.clone()) || !mappings.has_room(pages.clone(), 0) {
                 return Err(Errno::ENOMEM);
             }

@@ -60,10 +60,10 @@ impl HugeVolume {
         if let Some(quota) = &self.quota {
             let (max, _, min) = quota.figures();
             if let Some(max) = max {
-                let _ = write!(shown, ",size={}", max * HUGE_PAGE_BYTES);
+                let _ = write!(shown, ",size={}", max.saturating_mul(HUGE_PAGE_BYTES));
             }
             if min > 0 {
-                let _ = write!(shown, ",min_size={}", min * HUGE_PAGE_BYTES);
+                let _ = write!(shown, ",min_size={}", min.saturating_mul(HUGE_PAGE_BYTES));
             }
         }
         shown
