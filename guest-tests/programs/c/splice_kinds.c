@@ -94,7 +94,32 @@ static void copies_stay_in_a_file_system(void) {
   CHECK_EQ(copy_file_range(regular, &start, regular, &end, 5, 0), 5);
   int status = OK(open("/proc/self/status", O_RDONLY));
   CHECK_ERRNO(copy_file_range(status, NULL, regular, NULL, 5, 0), EXDEV);
-  close(regular), close(memory), close(status);
+  // Of nothing there is nothing to be copied, whatever can be done with it.
+  int comm = OK(open("/proc/self/comm", O_RDWR));
+  CHECK_EQ(copy_file_range(status, NULL, comm, NULL, 5, 0), 0);
+  close(regular), close(memory), close(status), close(comm);
+}
+
+// Where a transfer would end has to be an offset; at a file's end, it does not matter what there is at the other side.
+static void ends_of_files(void) {
+  open_pipes();
+  int file = OK(open("ends", O_RDWR | O_CREAT, 0600)), event = OK(eventfd(5, EFD_NONBLOCK));
+  CHECK_EQ(write(file, "hello", 5), 5);
+  CHECK_EQ(write(from[1], "there", 5), 5);
+  for (int i = 0; i < 2; i++) {
+    loff_t last = i ? -1 : LLONG_MAX;
+    CHECK_ERRNO(splice(file, &last, to[1], NULL, 1, 0), EINVAL);
+    CHECK_ERRNO(splice(from[0], NULL, file, &last, 1, 0), EINVAL);
+    CHECK_ERRNO(sendfile(to[1], file, &last, 1), EINVAL);
+  }
+  off_t place = 5;
+  CHECK_EQ(sendfile(event, file, &place, 3), 0);
+  CHECK_EQ(sendfile(event, file, NULL, 3), 0);
+  place = 4;
+  CHECK_ERRNO(sendfile(event, file, &place, 3), EINVAL);
+  CHECK_EQ(place, 4);
+  close(file), close(event);
+  close_pipes();
 }
 
 // A page in a pipe is the program's: what it stores there later on is what is read.
@@ -161,6 +186,7 @@ int main(void) {
   positions_of_devices_stand();
   streams_are_sent_to_pipes_alone();
   copies_stay_in_a_file_system();
+  ends_of_files();
   lent_pages_are_not_copied();
   each_segment_takes_a_place();
   return 0;

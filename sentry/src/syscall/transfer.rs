@@ -102,11 +102,21 @@ impl Side {
         Ok(Self { file, start: start.cast_unsigned(), has_user_offset: true })
     }
 
-    /// Fails with EINVAL for a stream with an offset, or one before the beginning.
-    fn checked(self) -> Result<Self, Errno> {
+    /// Fails with EINVAL for a stream with an offset, or if not all of `len_bytes` is at an offset that there can be.
+    fn checked(self, len_bytes: u64) -> Result<Self, Errno> {
         let is_fit =
             !self.has_user_offset || self.file.file().is_seekable() && i64::try_from(self.start).is_ok();
-        if is_fit { Ok(self) } else { Err(Errno::EINVAL) }
+        if is_fit && self.can_end_after(len_bytes) { Ok(self) } else { Err(Errno::EINVAL) }
+    }
+
+    /// Whether `len_bytes` end at an offset that there can be.
+    fn can_end_after(&self, len_bytes: u64) -> bool {
+        self.start.checked_add(len_bytes).is_some_and(|end| i64::try_from(end).is_ok())
+    }
+
+    /// Whether nothing is left to be read of a regular file.
+    fn is_at_end(&self) -> Result<bool, Errno> {
+        Ok(self.file.is_regular() && self.start >= self.file.metadata()?.size_bytes)
     }
 
     fn at(task: &CurrentTask, file: Arc<FileDescription>, place: UserPointer<i64>) -> Result<Self, Errno> {
@@ -170,10 +180,16 @@ fn move_to_file(
         return Err(Errno::EBADF);
     }
     let source = Side::new(task, source, offset)?;
-    if source.start.checked_add(len_bytes).is_none_or(|end| i64::try_from(end).is_err()) {
+    let target = Side::new(task, out, UserPointer::new(0))?;
+    check_modes(&source.file, &target.file)?;
+    if !source.can_end_after(len_bytes) || !target.can_end_after(len_bytes) {
         return Err(Errno::EINVAL);
     }
-    let target = Side::new(task, out, UserPointer::new(0))?;
+    let is_for_splicing = target.file.file().splicing().contains(Splicing::IN);
+    // What cannot take anything is found out by giving it something.
+    if !is_for_splicing && is_spliced_from(&source.file)? && source.is_at_end()? {
+        return Ok(0);
+    }
     check_directions(&source.file, &target.file)?;
     if source.file.file().pipe_end().is_some() {
         return Err(Errno::EINVAL);
@@ -239,6 +255,12 @@ fn copy_file_range(
     if i64::try_from(start).is_err() || i64::try_from(target_start).is_err() {
         return Err(Errno::EINVAL);
     }
+    if len_bytes == 0 {
+        return Ok(0);
+    }
+    if !target.can_end_after(len_bytes) {
+        return Err(Errno::EINVAL);
+    }
     check_directions(&source.file, &target.file)?;
     let moved = copy(task, &source, &target, wanted_len(len_bytes))?;
     source.finish(task, source_offset, start + u64_from(moved))?;
@@ -285,7 +307,7 @@ pub(super) fn splice_files(
     let source = Side::spliced(task, from, source_offset)?;
     let target = Side::spliced(task, to, target_offset)?;
     check_directions(&source.file, &target.file)?;
-    let [source, target] = [source.checked()?, target.checked()?];
+    let [source, target] = [source.checked(len_bytes)?, target.checked(len_bytes)?];
     let wanted = wanted_len(len_bytes);
     let moved = match (source.file.file().pipe_end(), target.file.file().pipe_end()) {
         (Some(from), Some(to)) => {
@@ -313,9 +335,13 @@ fn check_modes(source: &FileDescription, target: &FileDescription) -> Result<(),
 
 fn check_directions(source: &FileDescription, target: &FileDescription) -> Result<(), Errno> {
     check_modes(source, target)?;
-    let is_source =
-        source.file().splicing().contains(Splicing::OUT) && source.metadata()?.kind() != FileKind::Directory;
-    if is_source && target.file().splicing().contains(Splicing::IN) { Ok(()) } else { Err(Errno::EINVAL) }
+    let is_target = target.file().splicing().contains(Splicing::IN);
+    if is_spliced_from(source)? && is_target { Ok(()) } else { Err(Errno::EINVAL) }
+}
+
+/// Whether the file's bytes can be spliced into a pipe.
+fn is_spliced_from(source: &FileDescription) -> Result<bool, Errno> {
+    Ok(source.file().splicing().contains(Splicing::OUT) && source.metadata()?.kind() != FileKind::Directory)
 }
 
 /// Copies up to `wanted` bytes of a file with positions, and returns how many: fewer at its end, or if something stops it.
