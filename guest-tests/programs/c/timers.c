@@ -183,6 +183,35 @@ static void posix_timer_refusals(void) {
   CHECK_ERRNO(timer_delete(timer), EINVAL);
 }
 
+// Those of timer_settime and ITIMER_REAL know no interval while they are disarmed; others keep it.
+static void intervals_of_idle_timers(void) {
+  struct itimerspec idle = {.it_interval = {5, 0}}, now;
+  clockid_t clocks[] = {CLOCK_REALTIME, CLOCK_MONOTONIC, CLOCK_PROCESS_CPUTIME_ID, CLOCK_THREAD_CPUTIME_ID};
+  for (size_t i = 0; i < COUNT(clocks); i++) {
+    int timer;
+    OK(syscall(SYS_timer_create, clocks[i], NULL, &timer));
+    OK(syscall(SYS_timer_settime, timer, 0, &idle, NULL));
+    OK(syscall(SYS_timer_gettime, timer, &now));
+    CHECK_CASE(now.it_interval.tv_sec == 0, "clock %d", clocks[i]);
+    // What is to be set is looked at first.
+    CHECK_ERRNO(syscall(SYS_timer_settime, timer, 0, NULL, &now), EINVAL);
+    CHECK_ERRNO(syscall(SYS_timer_settime, 123456, 0, 8, &now), EFAULT);
+    OK(syscall(SYS_timer_delete, timer));
+  }
+  struct itimerval idle_interval = {.it_interval = {5, 0}}, kept;
+  for (int which = ITIMER_REAL; which <= ITIMER_PROF; which++) {
+    OK(setitimer(which, &idle_interval, NULL));
+    OK(getitimer(which, &kept));
+    CHECK_EQ(kept.it_interval.tv_sec, which == ITIMER_REAL ? 0 : 5);
+    OK(setitimer(which, &(struct itimerval){0}, NULL));
+  }
+  int file = OK(timerfd_create(CLOCK_MONOTONIC, 0));
+  OK(timerfd_settime(file, 0, &idle, NULL));
+  OK(timerfd_gettime(file, &now));
+  CHECK_EQ(now.it_interval.tv_sec, 5);
+  OK(close(file));
+}
+
 static void timerfd_counts_expirations(void) {
   uint64_t expirations;
   int file = OK(timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC));
@@ -230,6 +259,7 @@ int main(void) {
   other_notifications();
   signals_of_former_settings_are_dropped();
   posix_timer_refusals();
+  intervals_of_idle_timers();
   timerfd_counts_expirations();
   return 0;
 }

@@ -456,7 +456,9 @@ fn setitimer(
 ) -> Result<(), Errno> {
     // Without a new setting the timer is disarmed, which Linux regrets and keeps.
     let setting = new.read_unless_null(task)?.map(setting_from_timeval).transpose()?.unwrap_or_default();
-    let replaced = set_interval(task, IntervalTimer::from_raw(which)?, setting)?;
+    let which = IntervalTimer::from_raw(which)?;
+    let setting = if which == IntervalTimer::Real { setting.without_idle_interval() } else { setting };
+    let replaced = set_interval(task, which, setting)?;
     old.write_unless_null(task, &setting_words(timeval_setting(replaced), timeval))
 }
 
@@ -544,8 +546,9 @@ fn timer_settime(
     new: UserPointer<[Timespec; 2]>,
     old: UserPointer<[Timespec; 2]>,
 ) -> Result<(), Errno> {
+    let setting = new.read_unless_null(task)?.ok_or(Errno::EINVAL)?;
+    let setting = setting_from_timespec(setting)?.without_idle_interval();
     let timer = task.thread_group().timers.posix.get(id)?;
-    let setting = setting_from_timespec(new.read(task)?)?;
     let is_absolute = flags & uapi::TIMER_ABSTIME != 0;
     let setting = machine_setting(task, &**timer.timer().source(), setting, is_absolute);
     let replaced = timer.set(setting, is_absolute)?;

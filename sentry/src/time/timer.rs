@@ -49,6 +49,13 @@ pub struct TimerSetting {
     pub interval: Duration,
 }
 
+impl TimerSetting {
+    /// As timers keep it that forget their interval when they are disarmed: those of timer_settime(2) and ITIMER_REAL.
+    pub fn without_idle_interval(self) -> Self {
+        if self.value.is_zero() { Self::default() } else { self }
+    }
+}
+
 /// An armed or idle entry of a [`TimerQueue`], which calls back when it expires.
 pub struct Timer {
     queue: Arc<TimerQueue>,
