@@ -77,6 +77,8 @@ static void test_attaching(void) {
   CHECK_EQ((long)one % PAGE, 0);
   char *two = attach(id, NULL, SHM_RDONLY);
   CHECK_EQ(stat_of(id).shm_nattch, 2);
+  CHECK_EQ((long)shmat(id, (void *)-PAGE, 0), -1);
+  CHECK_EQ(errno, EINVAL); // It would end past all addresses.
   CHECK_EQ(stat_of(id).shm_lpid, getpid());
   CHECK(stat_of(id).shm_atime >= time(NULL) - 5);
   strcpy(one + PAGE, "seen by both");

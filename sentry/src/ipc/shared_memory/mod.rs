@@ -173,8 +173,9 @@ impl SharedMemory {
             max_protection,
         };
         let len_bytes = segment.size_bytes;
-        let mapped =
-            memory.mmap(MapRequest { address, len_bytes, protection, flags: map_flags, backing }, &Unhurried);
+        let is_beyond = address.0.checked_add(len_bytes).is_none() && !flags.contains(AttachFlags::REMAP);
+        let request = MapRequest { address, len_bytes, protection, flags: map_flags, backing };
+        let mapped = if is_beyond { Err(Errno::EINVAL) } else { memory.mmap(request, &Unhurried) };
         if mapped.is_ok() {
             segment.note_attached(caller.process);
         }
