@@ -83,6 +83,41 @@ static unsigned long read_gs(void) {
   return value;
 }
 
+// What is to come of memory that fails, and who writes back for others: kept, and handed on.
+static void task_flags_are_handed_on(void) {
+  CHECK_EQ(prctl(PR_MCE_KILL_GET, 0, 0, 0, 0), PR_MCE_KILL_DEFAULT);
+  CHECK_ERRNO(prctl(PR_MCE_KILL, PR_MCE_KILL_CLEAR, 1, 0, 0), EINVAL);
+  CHECK_ERRNO(prctl(PR_MCE_KILL, PR_MCE_KILL_SET, PR_MCE_KILL_EARLY, 1, 0), EINVAL);
+  CHECK_ERRNO(prctl(PR_MCE_KILL, 2, 0, 0, 0), EINVAL);
+  OK(prctl(PR_MCE_KILL, PR_MCE_KILL_SET, PR_MCE_KILL_EARLY, 0, 0));
+  pid_t pid;
+  IN_CHILD(pid) {
+    CHECK_EQ(prctl(PR_MCE_KILL_GET, 0, 0, 0, 0), PR_MCE_KILL_EARLY);
+    OK(prctl(PR_MCE_KILL, PR_MCE_KILL_SET, PR_MCE_KILL_LATE, 0, 0));
+    CHECK_EQ(prctl(PR_MCE_KILL_GET, 0, 0, 0, 0), PR_MCE_KILL_LATE);
+    OK(prctl(PR_MCE_KILL, PR_MCE_KILL_SET, PR_MCE_KILL_DEFAULT, 0, 0));
+    CHECK_EQ(prctl(PR_MCE_KILL_GET, 0, 0, 0, 0), PR_MCE_KILL_DEFAULT);
+    CHECK_ERRNO(prctl(PR_MCE_KILL, PR_MCE_KILL_SET, 3, 0, 0), EINVAL);
+    CHECK_EQ(prctl(PR_MCE_KILL_GET, 0, 0, 0, 0), PR_MCE_KILL_LATE);
+  }
+  WAIT_OK(pid);
+  CHECK_EQ(prctl(PR_MCE_KILL_GET, 0, 0, 0, 0), PR_MCE_KILL_EARLY);
+  OK(prctl(PR_MCE_KILL, PR_MCE_KILL_CLEAR, 0, 0, 0));
+  CHECK_EQ(prctl(PR_MCE_KILL_GET, 0, 0, 0, 0), PR_MCE_KILL_DEFAULT);
+  if (prctl(PR_SET_IO_FLUSHER, 1, 0, 0, 0) == -1) {
+    CHECK_EQ(errno, EPERM); // Where root lacks CAP_SYS_RESOURCE.
+    CHECK_ERRNO(prctl(PR_GET_IO_FLUSHER, 1, 0, 0, 0), EPERM);
+    return;
+  }
+  IN_CHILD(pid) { CHECK_EQ(prctl(PR_GET_IO_FLUSHER, 0, 0, 0, 0), 1); }
+  WAIT_OK(pid);
+  CHECK_ERRNO(prctl(PR_SET_IO_FLUSHER, 2, 0, 0, 0), EINVAL);
+  CHECK_ERRNO(prctl(PR_SET_IO_FLUSHER, 0, 1, 0, 0), EINVAL);
+  CHECK_ERRNO(prctl(PR_GET_IO_FLUSHER, 1, 0, 0, 0), EINVAL);
+  OK(prctl(PR_SET_IO_FLUSHER, 0, 0, 0, 0));
+  CHECK_EQ(prctl(PR_GET_IO_FLUSHER, 0, 0, 0, 0), 0);
+}
+
 static void segment_bases_are_kept(void) {
   static unsigned long block[2] = {0x1122334455667788, 0};
   unsigned long base = 0;
@@ -107,6 +142,7 @@ int main(void) {
   names_are_kept_and_cut();
   names_are_per_thread();
   flags_are_kept();
+  task_flags_are_handed_on();
   the_address_of_the_number_is_told();
   segment_bases_are_kept();
   return 0;

@@ -17,7 +17,7 @@ use crate::memory::{MAX_MAPPING_NAME_BYTES, MmFlags};
 use crate::pace::Pace;
 use crate::platform::{SegmentBases, VirtualAddress};
 use crate::signal::Signal;
-use crate::task::{CurrentTask, NAME_LEN, UserDispatch};
+use crate::task::{CurrentTask, NAME_LEN, Task, UserDispatch};
 use crate::uts::NAME_MAX_BYTES;
 
 pub(super) const HANDLERS: &[(Sysno, Handler)] = handlers![
@@ -236,7 +236,11 @@ fn prctl(
         }
         pr::PR_SET_MM => super::set_mm::set_mm(task, argument, third, (fourth, fifth))?,
         pr::PR_MCE_KILL_GET if [argument, third, fourth, fifth] != [0; 4] => return Err(Errno::EINVAL),
-        pr::PR_MCE_KILL_GET => return Ok(pr::PR_MCE_KILL_DEFAULT.encode()),
+        pr::PR_MCE_KILL_GET => return Ok(me.flags().mce_policy().encode()),
+        pr::PR_MCE_KILL => set_mce_policy(&me, [argument, third, fourth, fifth])?,
+        pr::PR_SET_IO_FLUSHER | pr::PR_GET_IO_FLUSHER => {
+            return io_flusher(&me, option, argument, rest_is_zero);
+        }
         pr::PR_CAP_AMBIENT if fourth != 0 || fifth != 0 => return Err(Errno::EINVAL),
         pr::PR_SET_TIMING if argument != 0 => return Err(Errno::EINVAL),
         pr::PR_GET_TIMING | pr::PR_SET_TIMING => return Ok(0),
@@ -250,6 +254,33 @@ fn prctl(
             return prctl_of_memory(task, option, [argument, third, fourth, fifth]);
         }
         _ => return prctl_of_credentials(task, option, argument, third, rest_is_zero),
+    }
+    Ok(0)
+}
+
+/// PR_MCE_KILL with its operation and policy.
+fn set_mce_policy(me: &Task, [operation, policy, rest @ ..]: [u64; 4]) -> Result<(), Errno> {
+    if rest != [0; 2] {
+        return Err(Errno::EINVAL);
+    }
+    match (u32::try_from(operation), u32::try_from(policy)) {
+        (Ok(pr::PR_MCE_KILL_CLEAR), Ok(0)) => me.flags().clear_mce_policy(),
+        (Ok(pr::PR_MCE_KILL_SET), policy) => me.flags().set_mce_policy(policy.unwrap_or(u32::MAX))?,
+        _ => return Err(Errno::EINVAL),
+    }
+    Ok(())
+}
+
+/// PR_SET_IO_FLUSHER and PR_GET_IO_FLUSHER.
+fn io_flusher(me: &Task, option: u32, argument: u64, rest_is_zero: bool) -> Result<usize, Errno> {
+    if !me.credentials().has(Capabilities::SYS_RESOURCE) {
+        return Err(Errno::EPERM);
+    }
+    match argument {
+        _ if !rest_is_zero => return Err(Errno::EINVAL),
+        0 if option == pr::PR_GET_IO_FLUSHER => return Ok(me.flags().is_io_flusher().into()),
+        0 | 1 if option == pr::PR_SET_IO_FLUSHER => me.flags().set_io_flusher(argument == 1),
+        _ => return Err(Errno::EINVAL),
     }
     Ok(0)
 }

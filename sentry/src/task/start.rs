@@ -10,6 +10,7 @@ use super::config::TaskConfig;
 use super::cpu_time::CpuTime;
 use super::current::CurrentTask;
 use super::external_stop::StopState;
+use super::flags::TaskFlags;
 use super::id::{TaskId, Tid};
 use super::member::TaskMember;
 use super::ptrace::TraceState;
@@ -186,6 +187,7 @@ impl Task {
             robust_list: AtomicU64::new(0),
             is_reaped: AtomicBool::new(false),
             parent_death_signal: AtomicU8::new(0),
+            flags: parent.map_or_else(TaskFlags::default, |parent| parent.flags().inherited()),
             io: IoCounters::default(),
             faults: AtomicU64::new(0),
             events: Default::default(),

@@ -11,6 +11,7 @@ use super::ThreadGroup;
 use super::cpu_time::CpuTime;
 use super::deferred::Deferred;
 use super::external_stop::StopState;
+use super::flags::TaskFlags;
 use super::id::TaskId;
 use super::io_priority::IoContext;
 use super::perf::TaskEvents;
@@ -93,6 +94,8 @@ pub struct Task {
     pub(super) parent_death_signal: AtomicU8,
     /// PR_GET_TIMERSLACK, nanoseconds.
     pub(super) timer_slack_ns: AtomicU64,
+    /// What prctl(2) has set for it alone.
+    pub(super) flags: TaskFlags,
     /// What it has read and written.
     pub(super) io: IoCounters,
     /// The page faults of its user code.
@@ -346,6 +349,11 @@ impl Task {
     /// Sets what set_mempolicy(2) sets.
     pub fn set_memory_policy(&self, policy: MemoryPolicy) {
         *self.memory_policy.lock() = policy;
+    }
+
+    /// What prctl(2) has set for it alone.
+    pub fn flags(&self) -> &TaskFlags {
+        &self.flags
     }
 
     /// PR_GET_TIMERSLACK, nanoseconds.
