@@ -335,6 +335,28 @@ static void credentials_travel(void) {
   close_pair(pair);
 }
 
+// Who asks for credentials is told of nobody's at the end of a stream.
+static void the_end_tells_of_nobody(void) {
+  int types[] = {SOCK_STREAM, SOCK_SEQPACKET};
+  for (int i = 0; i < 2; i++) {
+    int pair[2], yes = 1;
+    make_pair(types[i], pair);
+    OK(setsockopt(pair[1], SOL_SOCKET, SO_PASSCRED, &yes, sizeof yes));
+    OK(shutdown(pair[0], SHUT_WR));
+    char byte, control[CMSG_SPACE(sizeof(struct ucred))];
+    struct iovec part = {&byte, 1};
+    struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof control};
+    CHECK_EQ(recvmsg(pair[1], &message, 0), 0);
+    CHECK_EQ(message.msg_controllen, i == 0 ? sizeof control : 0);
+    if (i == 0) {
+      struct ucred nobody;
+      memcpy(&nobody, CMSG_DATA(CMSG_FIRSTHDR(&message)), sizeof nobody);
+      CHECK(nobody.pid == 0 && nobody.uid == 0 && nobody.gid == 0);
+    }
+    close_pair(pair);
+  }
+}
+
 static void options_and_limits(void) {
   int pair[2], value;
   socklen_t length = sizeof value;
@@ -404,6 +426,7 @@ int main(void) {
   abstract_names();
   descriptors_travel();
   credentials_travel();
+  the_end_tells_of_nobody();
   options_and_limits();
   many_messages_at_once();
   return 0;

@@ -70,7 +70,12 @@ impl UnixSocket {
     fn receive_nothing(&self, inbox: &mut Inbox, how: Receiving) -> Result<Received, Errno> {
         inbox.check_error()?;
         let tells_end = self.common.kind() != SocketKind::Datagram || how.waits;
-        if inbox.is_receive_shut && tells_end { Ok(Received::default()) } else { Err(Errno::EAGAIN) }
+        if !inbox.is_receive_shut || !tells_end {
+            return Err(Errno::EAGAIN);
+        }
+        // Nobody has sent a stream's end, who is told of as the first number of each kind.
+        let is_stream = self.common.kind() == SocketKind::Stream;
+        Ok(Received { credentials: is_stream.then(PeerCredentials::default), ..Received::default() })
     }
 }
 

@@ -14,6 +14,7 @@ use crate::io_uring::RingFile;
 use crate::limits::Resource;
 use crate::net::unix::{MAX_FILES, SentFiles};
 use crate::net::{ControlMessage, PeerCredentials, Socket};
+use crate::process_identity::ProcessIdentity;
 use crate::task::{CurrentTask, Tid};
 use crate::width::u64_from;
 
@@ -176,6 +177,10 @@ impl Encoder {
     /// Tells of the process that sent, by a descriptor, or by what is in the way of one (SCM_PIDFD).
     pub(super) fn push_process(&mut self, task: &CurrentTask, sender: &PeerCredentials) {
         const SCM_PIDFD: u32 = 4;
+        // Nobody has sent the end of a stream.
+        if sender.process == ProcessIdentity::default() {
+            return;
+        }
         if self.room_left() < HEADER_BYTES + size_of::<i32>() {
             self.is_cut = true;
             return;
