@@ -84,7 +84,7 @@ impl NamespaceFile {
     }
 
     /// Opens `namespace` for `caller`, who must not see beyond its own (`man 2 ioctl_ns`).
-    fn open_for(namespace: Arc<dyn Namespace>, caller: &dyn Caller) -> Result<usize, Errno> {
+    pub(crate) fn open_for(namespace: Arc<dyn Namespace>, caller: &dyn Caller) -> Result<usize, Errno> {
         if !caller.may_see_namespace(&*namespace) {
             return Err(Errno::EPERM);
         }

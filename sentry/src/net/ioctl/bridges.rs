@@ -16,6 +16,13 @@ pub(super) const SIOCBRDELBR: u32 = 0x89a1;
 pub(super) const SIOCBRADDIF: u32 = 0x89a2;
 pub(super) const SIOCBRDELIF: u32 = 0x89a3;
 
+/// The operations of SIOCGIFBR and SIOCSIFBR, and the version that one of them tells (`linux/if_bridge.h`).
+const BRCTL_GET_VERSION: u64 = 0;
+const BRCTL_GET_BRIDGES: u64 = 1;
+const BRCTL_ADD_BRIDGE: u64 = 2;
+const BRCTL_DEL_BRIDGE: u64 = 3;
+const BRCTL_VERSION: usize = 1;
+
 /// Makes a bridge, or removes one.
 ///
 /// # Errors
@@ -27,12 +34,55 @@ pub(super) fn serve(
 ) -> Result<usize, Errno> {
     super::check_administers(namespace, caller)?;
     let name = super::read_name(VirtualAddress(argument), caller)?;
-    if request == SIOCBRADDBR {
+    make_or_remove(namespace, request == SIOCBRADDBR, name)
+}
+
+/// As brctl(8) did it once: SIOCGIFBR and SIOCSIFBR, with an operation and its arguments.
+///
+/// # Errors
+/// Those of [`serve`]; EOPNOTSUPP for another operation; ENOMEM for more bridges than a list has room for.
+pub(super) fn serve_old(
+    namespace: &Arc<NetworkNamespace>,
+    place: VirtualAddress,
+    caller: &dyn Caller,
+) -> Result<usize, Errno> {
+    let [operation, first, second]: [u64; 3] = caller.memory().read_object(place)?;
+    match operation {
+        BRCTL_GET_VERSION => Ok(BRCTL_VERSION),
+        BRCTL_GET_BRIDGES => list(namespace, (VirtualAddress(first), second), caller),
+        BRCTL_ADD_BRIDGE | BRCTL_DEL_BRIDGE => {
+            super::check_administers(namespace, caller)?;
+            let name = super::read_name(VirtualAddress(first), caller)?;
+            make_or_remove(namespace, operation == BRCTL_ADD_BRIDGE, name)
+        }
+        _ => Err(Errno::EOPNOTSUPP),
+    }
+}
+
+/// Writes the indices of up to `most` bridges, and returns how many.
+fn list(
+    namespace: &NetworkNamespace,
+    (place, most): (VirtualAddress, u64),
+    caller: &dyn Caller,
+) -> Result<usize, Errno> {
+    /// What Linux has room for.
+    const END: usize = 2048;
+    let most = usize::try_from(most).ok().filter(|most| *most < END).ok_or(Errno::ENOMEM)?;
+    let indices = namespace.configuration().look(|all| {
+        let bridges = all.links().filter(|link| link.kind == LinkKind::Bridge);
+        bridges.take(most).map(|link| link.index).collect::<Vec<_>>()
+    });
+    let bytes = indices.iter().flat_map(|index| index.to_ne_bytes()).collect::<Vec<_>>();
+    caller.memory().write_bytes(place, &bytes)?;
+    Ok(indices.len())
+}
+
+fn make_or_remove(namespace: &Arc<NetworkNamespace>, is_new: bool, name: Vec<u8>) -> Result<usize, Errno> {
+    if is_new {
         let name = String::from_utf8(name).map_err(|_| Errno::EINVAL)?;
         namespace.make_link(&NewLink { name: Some(name), ..NewLink::of_kind(LinkKind::Bridge) })?;
         return Ok(0);
     }
-    debug_assert_eq!(request, SIOCBRDELBR);
     let found = namespace.configuration().look(|all| all.find_link(&name).cloned());
     let bridge = found.map_err(|_| Errno::ENXIO)?;
     match bridge.kind {

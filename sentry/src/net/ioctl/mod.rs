@@ -8,15 +8,16 @@ mod routes;
 
 use std::sync::Arc;
 
-use linux_raw_sys::ioctl::{SIOCADDRT, SIOCDARP, SIOCDELRT, SIOCGARP, SIOCRTMSG, SIOCSARP};
 use linux_raw_sys::ioctl::{
-    SIOCGIFADDR, SIOCGIFBRDADDR, SIOCGIFCONF, SIOCGIFDSTADDR, SIOCGIFFLAGS, SIOCGIFHWADDR, SIOCGIFINDEX,
-    SIOCGIFMAP, SIOCGIFMETRIC, SIOCGIFMTU, SIOCGIFNAME, SIOCGIFNETMASK, SIOCGIFPFLAGS, SIOCGIFSLAVE,
-    SIOCGIFTXQLEN, SIOCSIFADDR, SIOCSIFBRDADDR, SIOCSIFDSTADDR, SIOCSIFFLAGS, SIOCSIFHWADDR, SIOCSIFMAP,
-    SIOCSIFMETRIC, SIOCSIFMTU, SIOCSIFNAME, SIOCSIFNETMASK, SIOCSIFPFLAGS, SIOCSIFTXQLEN,
+    SIOCADDMULTI, SIOCDELMULTI, SIOCGIFADDR, SIOCGIFBRDADDR, SIOCGIFCONF, SIOCGIFDSTADDR, SIOCGIFFLAGS,
+    SIOCGIFHWADDR, SIOCGIFINDEX, SIOCGIFMAP, SIOCGIFMETRIC, SIOCGIFMTU, SIOCGIFNAME, SIOCGIFNETMASK,
+    SIOCGIFPFLAGS, SIOCGIFSLAVE, SIOCGIFTXQLEN, SIOCSIFADDR, SIOCSIFBRDADDR, SIOCSIFDSTADDR, SIOCSIFFLAGS,
+    SIOCSIFHWADDR, SIOCSIFHWBROADCAST, SIOCSIFMAP, SIOCSIFMETRIC, SIOCSIFMTU, SIOCSIFNAME, SIOCSIFNETMASK,
+    SIOCSIFPFLAGS, SIOCSIFSLAVE, SIOCSIFTXQLEN,
 };
+use linux_raw_sys::ioctl::{SIOCADDRT, SIOCDARP, SIOCDELRT, SIOCGARP, SIOCRTMSG, SIOCSARP};
 use linux_raw_sys::ioctl::{SIOCGIFBR, SIOCGSTAMP, SIOCGSTAMP_NEW, SIOCGSTAMPNS_NEW, SIOCSIFBR};
-use linux_raw_sys::net::{AF_INET, AF_INET6};
+use linux_raw_sys::net::{AF_INET, AF_INET6, AF_PACKET};
 use netlink_packet_route::link::LinkFlags;
 
 use self::bridges::{SIOCBRADDBR, SIOCBRADDIF, SIOCBRDELBR, SIOCBRDELIF};
@@ -26,6 +27,7 @@ use super::device::{Link, LinkName};
 use super::{NetworkNamespace, Socket};
 use crate::Errno;
 use crate::fs::Caller;
+use crate::fs::nsfs::NamespaceFile;
 use crate::platform::VirtualAddress;
 use crate::time::{timespec, timeval};
 
@@ -38,6 +40,17 @@ const SIOCOUTQNSD: u32 = 0x894b;
 const NAME_BYTES: usize = 16;
 const SIOCGIFVLAN: u32 = 0x8982;
 const SIOCSIFVLAN: u32 = 0x8983;
+/// The network namespace of a socket, as a descriptor.
+const SIOCGSKNS: u32 = 0x894c;
+/// Those of bonds.
+const SIOCBONDENSLAVE: u32 = 0x8990;
+const SIOCBONDSETHWADDR: u32 = 0x8992;
+const SIOCBONDSLAVEINFOQUERY: u32 = 0x8993;
+const SIOCBONDINFOQUERY: u32 = 0x8994;
+const SIOCBONDCHANGEACTIVE: u32 = 0x8995;
+/// Those of clocks in the hardware.
+const SIOCSHWTSTAMP: u32 = 0x89b0;
+const SIOCGHWTSTAMP: u32 = 0x89b1;
 /// ethtool(8).
 const SIOCETHTOOL: u32 = 0x8946;
 /// Those of MII, of wide-area devices and of a driver's own, which a loopback refuses.
@@ -64,7 +77,7 @@ pub(super) fn serve(
     let namespace = socket.network_namespace().ok_or(Errno::ENODEV)?;
     match request {
         SIOCGSTAMP | SIOCGSTAMPNS | SIOCGSTAMP_NEW | SIOCGSTAMPNS_NEW
-            if matches!(family, AF_INET | AF_INET6) =>
+            if matches!(family, AF_INET | AF_INET6 | AF_PACKET) =>
         {
             let arrival = socket.common().last_arrival().ok_or(Errno::ENOENT)?;
             let is_nanoseconds = matches!(request, SIOCGSTAMPNS | SIOCGSTAMPNS_NEW);
@@ -87,28 +100,35 @@ fn serve_links(
         return Err(Errno::ENOTTY);
     }
     let place = VirtualAddress(argument);
+    // Packet sockets ask IPv4 what they do not know.
+    let is_inet = matches!(family, AF_INET | AF_PACKET);
     match request {
-        SIOCADDRT | SIOCDELRT if matches!(family, AF_INET | AF_INET6) => {
+        SIOCADDRT | SIOCDELRT if is_inet || family == AF_INET6 => {
+            let family = if is_inet { AF_INET } else { family };
             return routes::serve(namespace, family, (request, argument), caller);
         }
         SIOCRTMSG if family == AF_INET => return Err(Errno::EINVAL),
         SIOCADDRT..=SIOCRTMSG => return Err(Errno::ENOTTY),
-        SIOCDARP | SIOCGARP | SIOCSARP if family == AF_INET => {
+        SIOCDARP | SIOCGARP | SIOCSARP if is_inet => {
             return neighbours::serve(namespace, (request, argument), caller);
         }
         SIOCBRADDBR | SIOCBRDELBR => return bridges::serve(namespace, (request, argument), caller),
         SIOCGIFCONF => return addresses::list(namespace, place, caller),
-        SIOCGIFBR | SIOCSIFBR => return Err(Errno::EOPNOTSUPP),
+        SIOCGIFBR | SIOCSIFBR => return bridges::serve_old(namespace, place, caller),
+        SIOCGSKNS => {
+            check_administers(namespace, caller)?;
+            return NamespaceFile::open_for(namespace.clone(), caller);
+        }
         SIOCGIFVLAN | SIOCSIFVLAN => return Err(Errno::ENOPKG),
         SIOCGIFPFLAGS | SIOCSIFPFLAGS if family == AF_INET => return Err(Errno::EINVAL),
         _ => {}
     }
     let mut asked: InterfaceRequest = caller.memory().read_object(place)?;
     match request {
-        SIOCGIFADDR | SIOCGIFDSTADDR | SIOCGIFBRDADDR | SIOCGIFNETMASK if family == AF_INET => {
+        SIOCGIFADDR | SIOCGIFDSTADDR | SIOCGIFBRDADDR | SIOCGIFNETMASK if is_inet => {
             addresses::get(namespace, request, &mut asked)?;
         }
-        SIOCSIFADDR | SIOCSIFDSTADDR | SIOCSIFBRDADDR | SIOCSIFNETMASK if family == AF_INET => {
+        SIOCSIFADDR | SIOCSIFDSTADDR | SIOCSIFBRDADDR | SIOCSIFNETMASK if is_inet => {
             check_administers(namespace, caller)?;
             return addresses::set(namespace, request, &asked).map(|()| 0);
         }
@@ -119,6 +139,7 @@ fn serve_links(
             check_administers(namespace, caller)?;
             return set(namespace, request, &asked).map(|()| 0);
         }
+        _ if !asks_of_link(request) => return Err(Errno::ENOTTY),
         _ => namespace
             .configuration()
             .look(|all| get(all.find_link(asked.device_name())?, request, &mut asked))?,
@@ -157,16 +178,46 @@ fn get(link: &Link, request: u32, asked: &mut InterfaceRequest) -> Result<(), Er
         SIOCGIFMAP => asked.clear(),
         SIOCGIFSLAVE => return Err(Errno::EINVAL),
         SIOCGMIIPHY..=SIOCSMIIREG | SIOCWANDEV => return Err(Errno::EOPNOTSUPP),
-        _ if DEVICE_PRIVATE.contains(&request) => return Err(Errno::EOPNOTSUPP),
-        _ => return Err(Errno::ENOTTY),
+        // That of a driver's own, of a bond, or of a clock in the hardware.
+        _ => return Err(Errno::EOPNOTSUPP),
     }
     Ok(())
+}
+
+/// Whether a request asks something of a link, which has to be there.
+fn asks_of_link(request: u32) -> bool {
+    matches!(
+        request,
+        SIOCGIFFLAGS
+            | SIOCGIFMETRIC
+            | SIOCGIFMTU
+            | SIOCGIFHWADDR
+            | SIOCGIFINDEX
+            | SIOCGIFTXQLEN
+            | SIOCGIFMAP
+            | SIOCGIFSLAVE
+            | SIOCGMIIPHY..=SIOCSMIIREG
+            | SIOCWANDEV
+            | SIOCBONDSLAVEINFOQUERY..=SIOCBONDINFOQUERY
+            | SIOCGHWTSTAMP
+    ) || DEVICE_PRIVATE.contains(&request)
 }
 
 fn is_change(request: u32) -> bool {
     matches!(
         request,
-        SIOCSIFFLAGS | SIOCSIFMETRIC | SIOCSIFMTU | SIOCSIFHWADDR | SIOCSIFMAP | SIOCSIFTXQLEN | SIOCSIFNAME
+        SIOCSIFFLAGS
+            | SIOCSIFMETRIC
+            | SIOCSIFMTU
+            | SIOCSIFHWADDR
+            | SIOCSIFMAP
+            | SIOCSIFTXQLEN
+            | SIOCSIFNAME
+            | SIOCSIFSLAVE
+            | SIOCADDMULTI
+            | SIOCDELMULTI
+            | SIOCSIFHWBROADCAST
+            | SIOCBONDENSLAVE..=SIOCBONDSETHWADDR | SIOCBONDCHANGEACTIVE | SIOCSHWTSTAMP
     )
 }
 
@@ -184,6 +235,9 @@ fn set(namespace: &Arc<NetworkNamespace>, request: u32, asked: &InterfaceRequest
         SIOCSIFTXQLEN => changes.tx_queue_len = Some(positive()?),
         SIOCSIFNAME => changes.name = Some(LinkName::new(asked.second_name())?),
         SIOCSIFHWADDR => changes.hardware_address = Some(hardware_address(&link, asked)?),
+        SIOCSIFSLAVE | SIOCADDMULTI | SIOCDELMULTI | SIOCSIFHWBROADCAST if link.is_loopback() => {
+            return Err(Errno::EINVAL);
+        }
         _ => return Err(Errno::EOPNOTSUPP),
     }
     Ok(namespace.change_link(link.index, changes)?)
