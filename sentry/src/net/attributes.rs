@@ -5,7 +5,7 @@ use std::num::ParseIntError;
 use netlink_packet_route::link::{LinkFlags, State};
 
 use super::configuration::LinkChanges;
-use super::device::{Link, LinkKind};
+use super::device::{Link, LinkKind, LinkTuning};
 use super::tables::hardware_address;
 use crate::Errno;
 
@@ -42,6 +42,10 @@ pub(super) fn show(link: &Link, name: &str) -> Result<String, Errno> {
         "netdev_group" => link.group.to_string(),
         "operstate" => operational_state(link.operational_state()).into(),
         "tx_queue_len" => link.tx_queue_len.to_string(),
+        "rps_cpus" => format!("{:x}", link.tuning[LinkTuning::RpsCpus as usize]),
+        name if tuning(name).is_some() => {
+            tuning(name).map_or(0, |tuning| link.tuning[tuning as usize]).to_string()
+        }
         "type" => u16::from(link.kind.layer()).to_string(),
         "uevent" => return Ok(format!("INTERFACE={}\nIFINDEX={}\n", link.name, link.index)),
         "rx_bytes" => link.statistics.received().bytes.to_string(),
@@ -67,10 +71,47 @@ fn operational_state(state: State) -> &'static str {
     }
 }
 
+/// What a file with this name tells and sets of how a link receives.
+fn tuning(name: &str) -> Option<LinkTuning> {
+    Some(match name {
+        "gro_flush_timeout" => LinkTuning::GroFlushTimeout,
+        "napi_defer_hard_irqs" => LinkTuning::NapiDeferHardIrqs,
+        "rps_cpus" => LinkTuning::RpsCpus,
+        "rps_flow_cnt" => LinkTuning::RpsFlowCount,
+        _ => return None,
+    })
+}
+
+/// What is written to a file of [`LinkTuning`]: a set in hexadecimal, or a number, which is rounded up to a power of two for flows.
+fn parse_tuning(tuning: LinkTuning, text: &str) -> Result<u64, Errno> {
+    /// The largest table of flows.
+    const MAX_FLOWS: u32 = 1 << 30;
+    match tuning {
+        LinkTuning::RpsCpus => u64::from_str_radix(&text.replace(',', ""), 16).map_err(|_| Errno::EINVAL),
+        LinkTuning::RpsFlowCount => match number(text)? {
+            0 => Ok(0),
+            flows if flows > MAX_FLOWS => Err(Errno::EINVAL),
+            flows => Ok(flows.next_power_of_two().into()),
+        },
+        LinkTuning::NapiDeferHardIrqs => match number(text)? {
+            count if count > i32::MAX.cast_unsigned() => Err(Errno::ERANGE),
+            count => Ok(count.into()),
+        },
+        LinkTuning::GroFlushTimeout => Ok(number(text)?.into()),
+    }
+}
+
+/// Fails for what is no action that is told of a device (`kobject_synth_uevent`).
+fn check_action(text: &str) -> Result<(), Errno> {
+    const ACTIONS: [&str; 8] = ["add", "remove", "change", "move", "online", "offline", "bind", "unbind"];
+    let action = text.split(' ').next().unwrap_or_default();
+    if ACTIONS.contains(&action) { Ok(()) } else { Err(Errno::EINVAL) }
+}
+
 /// What writing to a file of a link asks for.
 ///
 /// # Errors
-/// EINVAL for what is no number; EACCES for a file that nobody writes.
+/// EINVAL for what is no number; EOPNOTSUPP for what no link here can change; EACCES for a file that nobody writes.
 pub(super) fn parse(name: &str, text: &[u8]) -> Result<LinkChanges, Errno> {
     let text = std::str::from_utf8(text).map_err(|_| Errno::EINVAL)?.trim_end_matches('\n');
     let mut changes = LinkChanges::default();
@@ -80,7 +121,15 @@ pub(super) fn parse(name: &str, text: &[u8]) -> Result<LinkChanges, Errno> {
         "netdev_group" => changes.group = Some(number(text)?),
         "flags" => changes.flags = Some((LinkFlags::from_bits_retain(number(text)?), LinkFlags::all())),
         "ifalias" => changes.alias = Some(text.into()),
-        _ => return Err(Errno::EACCES),
+        "uevent" => check_action(text)?,
+        "carrier" | "proto_down" | "threaded" | "tx_maxrate" => {
+            number(text)?;
+            return Err(Errno::EOPNOTSUPP);
+        }
+        _ => {
+            let tuning = tuning(name).ok_or(Errno::EACCES)?;
+            changes.tuning = Some((tuning, parse_tuning(tuning, text)?));
+        }
     }
     Ok(changes)
 }

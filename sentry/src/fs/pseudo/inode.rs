@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::directory::DirectoryFile;
 use super::text_file::TextFile;
-use super::{Child, Directory, Entry, FileAttributes, Node, Reader, Subject, read_whole};
+use super::{Child, Directory, Entry, FileAttributes, Node, PUBLIC_DIRECTORY, Reader, Subject, read_whole};
 use crate::Errno;
 use crate::cred::{Credentials, KernelGid, KernelUid};
 use crate::fs::file_flags::FileFlags;
@@ -65,8 +65,12 @@ impl<S: Subject> PseudoInode<S> {
         fixed + made_up.map_or(0, |made_up| made_up.len())
     }
 
+    fn is_public_directory(&self) -> bool {
+        self.node.kind() == FileKind::Directory && self.permissions == PUBLIC_DIRECTORY
+    }
+
     fn owner(&self) -> (KernelUid, KernelGid) {
-        match self.node.kind() == FileKind::Directory && self.permissions == 0o555 {
+        match self.is_public_directory() {
             true => self.subject.owner_of_public_directory(),
             false => self.subject.owner(),
         }
@@ -76,7 +80,11 @@ impl<S: Subject> PseudoInode<S> {
     fn attributes(&self) -> FileAttributes {
         self.subject.changed_attributes(self.ino).unwrap_or_else(|| {
             let (uid, gid) = self.owner();
-            FileAttributes { permissions: self.permissions, uid, gid }
+            let permissions = match self.is_public_directory() && self.ino != self.parent_ino {
+                true => self.subject.permissions_of_public_directory(),
+                false => self.permissions,
+            };
+            FileAttributes { permissions, uid, gid }
         })
     }
 

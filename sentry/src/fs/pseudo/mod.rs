@@ -130,11 +130,19 @@ pub(super) trait Subject: Clone + Send + Sync + 'static {
     /// Owner and group of the files.
     fn owner(&self) -> (KernelUid, KernelGid);
 
+    /// The permissions of a directory below the root that everybody may look into.
+    fn permissions_of_public_directory(&self) -> u32 {
+        PUBLIC_DIRECTORY
+    }
+
     /// Owner and group of a directory that everybody may look into.
     fn owner_of_public_directory(&self) -> (KernelUid, KernelGid) {
         self.owner()
     }
 }
+
+/// What a table says of a directory that everybody may look into.
+const PUBLIC_DIRECTORY: u32 = 0o555;
 
 /// What chmod(2) and chown(2) change of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -316,7 +324,7 @@ pub(super) const fn sequence_setting<S>(name: &'static str, read: Read<S>, write
 
 /// A directory that anybody may list.
 pub(super) const fn directory<S>(name: &'static str, directory: &'static Directory<S>) -> Entry<S> {
-    Entry { name, permissions: 0o555, node: Node::Directory(directory) }
+    Entry { name, permissions: PUBLIC_DIRECTORY, node: Node::Directory(directory) }
 }
 
 /// A symbolic link.

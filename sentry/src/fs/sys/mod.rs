@@ -146,6 +146,10 @@ impl Subject for Machine {
         true
     }
 
+    fn permissions_of_public_directory(&self) -> u32 {
+        0o755
+    }
+
     fn polling(&self) -> Option<Polling> {
         Some(Polling::NewsUntilRead)
     }

@@ -123,7 +123,22 @@ const PORT_FILES: &[&str] = &[
 ];
 
 /// Those that can be written.
-const WRITABLE: &[&str] = &["flags", "ifalias", "mtu", "netdev_group", "tx_queue_len"];
+const WRITABLE: &[&str] = &[
+    "carrier",
+    "flags",
+    "gro_flush_timeout",
+    "ifalias",
+    "mtu",
+    "napi_defer_hard_irqs",
+    "netdev_group",
+    "proto_down",
+    "rps_cpus",
+    "rps_flow_cnt",
+    "threaded",
+    "tx_maxrate",
+    "tx_queue_len",
+    "uevent",
+];
 
 /// The files in `statistics`.
 const STATISTICS: &[&str] = &[

@@ -10,7 +10,7 @@ use netlink_packet_route::route::RouteScope;
 use super::addresses::insert_address;
 use super::{NetworkConfiguration, Refusal, State, Thing};
 use crate::Errno;
-use crate::net::device::{InterfaceAddress, Link, LinkName};
+use crate::net::device::{InterfaceAddress, Link, LinkName, LinkTuning};
 
 /// Flags that whoever may change a link sets.
 const SETTABLE_FLAGS: LinkFlags = LinkFlags::Up
@@ -41,6 +41,8 @@ pub struct LinkChanges {
     pub mtu: Option<u32>,
     /// The length of the queue.
     pub tx_queue_len: Option<u32>,
+    /// One number of what is kept of receiving.
+    pub tuning: Option<(LinkTuning, u64)>,
     /// IFLA_ADDRESS.
     pub hardware_address: Option<[u8; 6]>,
     /// The hardware address of everybody.
@@ -128,6 +130,9 @@ impl State {
         link.name = changes.name.unwrap_or(link.name.clone());
         link.mtu = changes.mtu.unwrap_or(link.mtu);
         link.tx_queue_len = changes.tx_queue_len.unwrap_or(link.tx_queue_len);
+        if let Some((tuning, number)) = changes.tuning {
+            link.tuning[tuning as usize] = number;
+        }
         link.is_address_given |= changes.hardware_address.is_some();
         link.hardware_address = changes.hardware_address.unwrap_or(link.hardware_address);
         link.hardware_broadcast = changes.hardware_broadcast.unwrap_or(link.hardware_broadcast);

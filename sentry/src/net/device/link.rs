@@ -18,6 +18,24 @@ const DEFAULT_TX_QUEUE_LEN: u32 = 1000;
 /// Flags that only tell of a link's state.
 const STATE_FLAGS: LinkFlags = LinkFlags::Running.union(LinkFlags::LowerUp).union(LinkFlags::Dormant);
 
+/// How what comes in by a link is to be spread and held back: all of it is kept, and nothing waits here that it would be about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LinkTuning {
+    /// `gro_flush_timeout`, in nanoseconds.
+    GroFlushTimeout,
+    /// `napi_defer_hard_irqs`.
+    NapiDeferHardIrqs,
+    /// `queues/rx-0/rps_cpus`, a set of processors.
+    RpsCpus,
+    /// `queues/rx-0/rps_flow_cnt`.
+    RpsFlowCount,
+}
+
+impl LinkTuning {
+    /// How many there are.
+    const COUNT: usize = 4;
+}
+
 /// What a link is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LinkKind {
@@ -89,6 +107,8 @@ pub struct Link {
     pub mtu: u32,
     /// How many packets wait for it at most.
     pub tx_queue_len: u32,
+    /// What its [`LinkTuning`] is, in its order.
+    pub tuning: [u64; LinkTuning::COUNT],
     /// Of Ethernet; all zero for the loopback.
     pub hardware_address: [u8; 6],
     /// The hardware address of everybody on it.
@@ -129,6 +149,7 @@ impl Link {
             flags: LinkFlags::Loopback,
             mtu: LOOPBACK_MTU,
             tx_queue_len: DEFAULT_TX_QUEUE_LEN,
+            tuning: [0; LinkTuning::COUNT],
             hardware_address: [0; 6],
             hardware_broadcast: [0; 6],
             alias: String::new(),

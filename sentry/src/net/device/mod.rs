@@ -15,7 +15,7 @@ use std::collections::BTreeMap;
 
 pub use address::InterfaceAddress;
 pub use cable::CableEnd;
-pub use link::{Link, LinkKind};
+pub use link::{Link, LinkKind, LinkTuning};
 pub use name::LinkName;
 pub use statistics::{LinkStatistics, Traffic};
 
