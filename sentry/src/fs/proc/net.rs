@@ -26,9 +26,21 @@ macro_rules! figures {
     };
 }
 
+/// One that nothing fills, below its heading.
+macro_rules! heading {
+    ($name:literal, $text:literal) => {
+        Entry {
+            name: $name,
+            permissions: 0o444,
+            node: Node::Table(|about, viewer| empty(about, viewer, $text), None),
+        }
+    };
+}
+
 /// The names in /proc/PID/net.
 pub(super) static NET: Directory<About> = Directory {
     entries: &[
+        heading!("anycast6", ""),
         table!("arp", Arp),
         table!("dev", Devices),
         table!("dev_mcast", DeviceMulticast),
@@ -39,6 +51,17 @@ pub(super) static NET: Directory<About> = Directory {
         table!("if_inet6", Ipv6Addresses),
         table!("igmp", Igmp),
         table!("igmp6", Igmp6),
+        heading!(
+            "ip6_flowlabel",
+            "Label S Owner  Users  Linger Expires  Dst                              Opt\n"
+        ),
+        heading!(
+            "ip6_mr_cache",
+            "Group                            Origin                           Iif      Pkts  Bytes     Wrong  Oifs\n"
+        ),
+        heading!("ip6_mr_vif", "Interface      BytesIn  PktsIn  BytesOut PktsOut Flags\n"),
+        heading!("ip_mr_cache", "Group    Origin   Iif     Pkts    Bytes    Wrong Oifs\n"),
+        heading!("ip_mr_vif", "Interface      BytesIn  PktsIn  BytesOut PktsOut Flags Local    Remote\n"),
         table!("ipv6_route", Ipv6Routes),
         table!("mcfilter", MulticastFilters),
         table!("mcfilter6", MulticastFilters6),
@@ -52,6 +75,11 @@ pub(super) static NET: Directory<About> = Directory {
         table!("raw6", Raw6),
         table!("route", Routes),
         figures!("rt6_stats", Ipv6RouteStatistics),
+        // Nothing has been kept of single routes since Linux 3.6.
+        heading!(
+            "rt_cache",
+            "Iface\tDestination\tGateway \tFlags\t\tRefCnt\tUse\tMetric\tSource\t\tMTU\tWindow\tIRTT\tTOS\tHHRef\tHHUptod\tSpecDst                          \n"
+        ),
         figures!("snmp", Snmp),
         figures!("snmp6", Snmp6),
         Entry {
@@ -77,6 +105,12 @@ fn packets_by_processor(about: &About, _viewer: &Viewer) -> Result<Vec<u8>, Errn
     let zeros = |count: usize| "00000000 ".repeat(count);
     let line = |cpu: usize| format!("{}{cpu:08x} 00000000 00000000\n", zeros(12));
     Ok((0..about.source().system().cpus).map(line).collect::<String>().into_bytes())
+}
+
+/// A table with no rows, of a namespace that is there.
+fn empty(about: &About, _viewer: &Viewer, heading: &str) -> Result<Vec<u8>, Errno> {
+    about.process()?.network().ok_or(Errno::EINVAL)?;
+    Ok(heading.into())
 }
 
 /// Whether it is /proc/PID/net.
