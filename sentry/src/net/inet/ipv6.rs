@@ -43,7 +43,7 @@ const SWITCHES: [u32; 25] = [
 /// Those that are 0 or 1, and nothing else.
 const STRICT: [u32; 2] = [uapi::IPV6_MULTICAST_LOOP, uapi::IPV6_RECVERR_RFC4884];
 /// Those that take a value that is too short for 0.
-const LENIENT: [u32; 2] = [uapi::IPV6_AUTOFLOWLABEL, uapi::IPV6_RECVFRAGSIZE];
+const LENIENT: [u32; 3] = [uapi::IPV6_AUTOFLOWLABEL, uapi::IPV6_DONTFRAG, uapi::IPV6_RECVFRAGSIZE];
 /// Headers that what is sent can have.
 const HEADERS: [u32; 4] = [uapi::IPV6_HOPOPTS, uapi::IPV6_RTHDRDSTOPTS, uapi::IPV6_RTHDR, uapi::IPV6_DSTOPTS];
 /// Headers are as long as a multiple of this, and tell of it beyond the first one.
