@@ -69,7 +69,7 @@ impl Network for NetworkNamespace {
         reader: &Credentials,
     ) -> Result<Vec<u8>, Errno> {
         self.check_link(link)?;
-        Ok(self.settings().show(directory, link, setting, &reader.user_namespace).into_bytes())
+        Ok(self.settings().show(directory, link, setting, &reader.user_namespace)?.into_bytes())
     }
 
     fn set_setting(

@@ -18,7 +18,7 @@ use super::wire::{NamespaceNumbers, Passage, Topology};
 use crate::Errno;
 use crate::cred::{Capabilities, Credentials, Identity, Namespace};
 use crate::fs::OpenFiles;
-use crate::network_settings::NetworkSettings;
+use crate::network_settings::{BufferSettings, NetworkSettings};
 use crate::time::{SystemClock, Timekeeper, TimerQueue};
 
 /// What the sockets of all network namespaces of a kernel share.
@@ -34,6 +34,8 @@ pub struct KernelSockets {
     pub timekeeper: Arc<Timekeeper>,
     /// What ends their waits.
     pub timers: Arc<TimerQueue>,
+    /// How large their buffers are.
+    pub buffers: Arc<BufferSettings>,
     /// The ways from one namespace to another.
     pub topology: Arc<Topology>,
 }
@@ -75,18 +77,18 @@ pub struct NetworkNamespace {
 impl NetworkNamespace {
     /// The first namespace of a kernel, in which nothing is bound. Its loopback is up, as after any boot.
     pub fn new(identity: Identity, shared: KernelSockets) -> Arc<Self> {
-        let namespace = Self::unconfigured(identity, shared);
+        let namespace = Self::unconfigured(identity, shared, false);
         namespace.configuration.raise_loopback();
         namespace
     }
 
-    fn unconfigured(identity: Identity, shared: KernelSockets) -> Arc<Self> {
+    fn unconfigured(identity: Identity, shared: KernelSockets, is_further: bool) -> Arc<Self> {
         let netlink = Arc::<NetlinkSockets>::default();
         Arc::new_cyclic(|namespace| Self {
             identity,
             me: namespace.clone(),
             configuration: NetworkConfiguration::new(netlink.clone(), &shared.topology),
-            settings: NetworkSettings::default(),
+            settings: NetworkSettings::new(shared.buffers.clone(), is_further),
             numbers: NamespaceNumbers::default(),
             counters: Arc::default(),
             loopback_statistics: OnceLock::new(),
@@ -102,7 +104,7 @@ impl NetworkNamespace {
 
     /// A further namespace of the same kernel, in which nothing is bound and the loopback is down.
     pub fn new_beside(&self, identity: Identity) -> Arc<Self> {
-        Self::unconfigured(identity, self.shared.clone())
+        Self::unconfigured(identity, self.shared.clone(), true)
     }
 
     /// The same, to be kept.

@@ -5,11 +5,10 @@ use std::time::Duration;
 use linux_raw_sys::net as uapi;
 
 use crate::Errno;
+use crate::network_settings::BufferSettings;
 
-/// What a socket's buffers hold unless told otherwise (net.core.wmem_default).
-pub(super) const DEFAULT_BUFFER_BYTES: u32 = 212_992;
-/// The largest value for SO_SNDBUF and SO_RCVBUF before it is doubled (net.core.wmem_max).
-const MAX_BUFFER_BYTES: u32 = 212_992;
+/// What a socket's buffers hold in a new kernel (net.core.wmem_default).
+const DEFAULT_BUFFER_BYTES: u32 = 212_992;
 /// The smallest buffers, after doubling.
 const MIN_SEND_BUFFER_BYTES: u32 = 4608;
 const MIN_RECEIVE_BUFFER_BYTES: u32 = 2304;
@@ -162,9 +161,18 @@ impl SocketOptions {
         Ok(())
     }
 
-    /// SO_SNDBUF.
-    pub fn set_send_buffer(&mut self, len_bytes: u32) {
-        self.force_send_buffer(len_bytes.min(MAX_BUFFER_BYTES));
+    /// Those of a new socket.
+    pub(super) fn new(buffers: &BufferSettings) -> Self {
+        Self {
+            send_buffer_bytes: buffers.default_send_bytes(),
+            receive_buffer_bytes: buffers.default_receive_bytes(),
+            ..Self::default()
+        }
+    }
+
+    /// SO_SNDBUF, which is at most net.core.wmem_max before it is doubled.
+    pub fn set_send_buffer(&mut self, len_bytes: u32, buffers: &BufferSettings) {
+        self.force_send_buffer(len_bytes.min(buffers.max_send_bytes()));
     }
 
     /// SO_SNDBUFFORCE: what all sockets may have together is bounded elsewhere, by [`SocketMemory`](super::SocketMemory).
@@ -173,9 +181,9 @@ impl SocketOptions {
         self.send_buffer_bytes = doubled(len_bytes).max(MIN_SEND_BUFFER_BYTES);
     }
 
-    /// SO_RCVBUF.
-    pub fn set_receive_buffer(&mut self, len_bytes: u32) {
-        self.force_receive_buffer(len_bytes.min(MAX_BUFFER_BYTES));
+    /// SO_RCVBUF, which is at most net.core.rmem_max before it is doubled.
+    pub fn set_receive_buffer(&mut self, len_bytes: u32, buffers: &BufferSettings) {
+        self.force_receive_buffer(len_bytes.min(buffers.max_receive_bytes()));
     }
 
     /// SO_RCVBUFFORCE.

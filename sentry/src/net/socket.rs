@@ -20,6 +20,7 @@ use crate::heap::HeapCharge;
 use crate::ipc::CookieReceiver;
 use crate::landlock::Domain;
 use crate::memory::PageCache;
+use crate::network_settings::BufferSettings;
 use crate::time::{MonotonicTime, Timekeeper};
 use crate::wait::{Events, WaitQueue};
 
@@ -117,6 +118,8 @@ pub struct SocketCommon {
     filter: Mutex<Option<Arc<PacketFilter>>>,
     spreading: Mutex<Option<PortSpreading>>,
     timekeeper: Arc<Timekeeper>,
+    /// How large its buffers may be.
+    buffers: Arc<BufferSettings>,
     /// When what was received last has arrived.
     last_arrival: Mutex<Option<Duration>>,
     inode: AnonymousInode,
@@ -138,7 +141,8 @@ impl SocketCommon {
         (uid, gid): (KernelUid, KernelGid),
     ) -> Self {
         let inode = AnonymousInode::of_kind(&kernel.open_files, FileKind::Socket, 0o777).owned_by(uid, gid);
-        let (options, filter, last_arrival) = (Mutex::default(), Mutex::default(), Mutex::default());
+        let options = Mutex::new(SocketOptions::new(&kernel.buffers));
+        let (filter, last_arrival) = (Mutex::default(), Mutex::default());
         let _heap_charge = HeapCharge::forced(Self::HEAP_BYTES);
         let landlock = OnceLock::new();
         let spreading = Mutex::default();
@@ -150,6 +154,7 @@ impl SocketCommon {
             filter,
             spreading,
             timekeeper: kernel.timekeeper.clone(),
+            buffers: kernel.buffers.clone(),
             last_arrival,
             inode,
             landlock,
@@ -188,6 +193,11 @@ impl SocketCommon {
             (_, _) if self.protocol == uapi::IPPROTO_ICMP as u32 => "PING",
             _ => "UDP",
         }
+    }
+
+    /// How large buffers may be.
+    pub(super) fn buffers(&self) -> &BufferSettings {
+        &self.buffers
     }
 
     /// What SOL_SOCKET's options say now.

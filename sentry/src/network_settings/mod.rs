@@ -3,6 +3,7 @@
 //! All of them are kept; those that mean something to the sockets have a method of their own. They live below the file systems, which
 //! show them, and below the sockets, which go by them.
 
+mod buffers;
 mod setting;
 mod table;
 #[cfg(test)]
@@ -10,9 +11,11 @@ mod tests;
 
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
+use std::sync::Arc;
 
 use parking_lot::Mutex;
 
+pub use buffers::BufferSettings;
 pub use setting::Setting;
 
 use crate::Errno;
@@ -31,6 +34,10 @@ pub enum SettingDirectory {
     Ipv4,
     /// `ipv4/conf/LINK`.
     Ipv4Link,
+    /// `ipv4/neigh/LINK`.
+    Ipv4Neighbour,
+    /// What `ipv4/neigh/default` has beside.
+    Ipv4Neighbours,
     /// `ipv4/route`.
     Ipv4Route,
     /// `ipv6`.
@@ -39,6 +46,10 @@ pub enum SettingDirectory {
     Ipv6Link,
     /// `ipv6/icmp`.
     Ipv6Icmp,
+    /// `ipv6/neigh/LINK`.
+    Ipv6Neighbour,
+    /// What `ipv6/neigh/default` has beside.
+    Ipv6Neighbours,
     /// `ipv6/route`.
     Ipv6Route,
     /// `unix`.
@@ -49,7 +60,8 @@ pub enum SettingDirectory {
 pub const ALL_LINKS: &str = "all";
 /// Those to come.
 pub const LINKS_TO_COME: &str = "default";
-const LOOPBACK: &str = "lo";
+/// The link that every namespace has.
+pub const LOOPBACK: &str = "lo";
 
 impl SettingDirectory {
     /// Its files, as /proc/sys lists them.
@@ -58,6 +70,9 @@ impl SettingDirectory {
             Self::Core => table::CORE,
             Self::Ipv4 => table::IPV4,
             Self::Ipv4Link => table::IPV4_LINK,
+            Self::Ipv4Neighbour => table::IPV4_NEIGHBOUR,
+            Self::Ipv6Neighbour => table::IPV6_NEIGHBOUR,
+            Self::Ipv4Neighbours | Self::Ipv6Neighbours => table::NEIGHBOURS,
             Self::Ipv4Route => table::IPV4_ROUTE,
             Self::Ipv6 => table::IPV6,
             Self::Ipv6Link => table::IPV6_LINK,
@@ -65,6 +80,25 @@ impl SettingDirectory {
             Self::Ipv6Route => table::IPV6_ROUTE,
             Self::Unix => table::UNIX,
         }
+    }
+
+    /// The setting that one is kept as, and how much of that it counts in: some are told in two units.
+    fn kept_as(self, setting: &'static Setting) -> (&'static Setting, i64) {
+        /// What a queued packet of the usual size takes.
+        const PACKET_BYTES: i64 = 2090;
+        /// The ticks of the two protocols, in milliseconds.
+        const USER_TICK: i64 = 10;
+        const TICK: i64 = 4;
+        let is_of_neighbour = matches!(self, Self::Ipv4Neighbour | Self::Ipv6Neighbour);
+        let (name, unit) = match (self, setting.name()) {
+            _ if !is_of_neighbour => return (setting, 1),
+            (_, "base_reachable_time") => ("base_reachable_time_ms", 1000),
+            (Self::Ipv6Neighbour, "retrans_time") => ("retrans_time_ms", TICK),
+            (_, "retrans_time") => ("retrans_time_ms", USER_TICK),
+            (_, "unres_qlen") => ("unres_qlen_bytes", PACKET_BYTES),
+            _ => return (setting, 1),
+        };
+        self.find(name.as_bytes()).map_or((setting, 1), |kept| (kept, unit))
     }
 
     /// The setting with this name.
@@ -80,6 +114,10 @@ type Key = (SettingDirectory, String, &'static str);
 #[derive(Debug, Default)]
 pub struct NetworkSettings {
     changed: Mutex<Changed>,
+    /// Those that all namespaces of a kernel have in common.
+    buffers: Arc<BufferSettings>,
+    /// Whether it is not the first namespace, whose files alone change what all have in common.
+    is_further: bool,
 }
 
 /// The settings that are not what they are in a new namespace.
@@ -110,15 +148,25 @@ impl Changed {
 }
 
 impl NetworkSettings {
+    /// Those of a new namespace, the first one of its kernel or a further one.
+    pub fn new(buffers: Arc<BufferSettings>, is_further: bool) -> Self {
+        Self { buffers, is_further, ..Self::default() }
+    }
+
     /// The contents of a setting's file. `link` is empty where it is not about one.
+    ///
+    /// # Errors
+    /// EIO for an address that was not set; EINVAL for what is only written.
     pub fn show(
         &self,
         directory: SettingDirectory,
         link: &str,
-        setting: &Setting,
+        setting: &'static Setting,
         reader: &UserNamespace,
-    ) -> String {
-        let mut numbers = self.numbers(directory, link, setting);
+    ) -> Result<String, Errno> {
+        let (kept, unit) = directory.kept_as(setting);
+        let mut numbers = self.numbers(directory, link, kept);
+        numbers.iter_mut().for_each(|number| *number /= unit);
         if setting.name() == "ping_group_range" {
             numbers = numbers
                 .iter()
@@ -140,8 +188,13 @@ impl NetworkSettings {
         text: &[u8],
         writer: &UserNamespace,
     ) -> Result<(), Errno> {
+        if self.buffers.get(directory, setting.name()).is_some() && self.is_further {
+            return Err(Errno::EACCES);
+        }
         let old = self.numbers(directory, link, setting);
         let mut numbers = setting.parse(text, &old)?;
+        let (kept, unit) = directory.kept_as(setting);
+        numbers.iter_mut().for_each(|number| *number = number.saturating_mul(unit));
         match (setting.name(), &numbers[..]) {
             ("ip_local_port_range", &[first, last])
                 if first > last || first < i64::from(self.unprivileged_port_start()) =>
@@ -154,7 +207,11 @@ impl NetworkSettings {
             ("ping_group_range", &[first, last]) => numbers = group_range(first, last, writer)?,
             _ => {}
         }
-        self.store(directory, link, setting.name(), numbers)
+        match numbers[..] {
+            [] => Ok(()),
+            [number] if self.buffers.set(directory, kept.name(), number) => Ok(()),
+            _ => self.store(directory, link, kept.name(), numbers),
+        }
     }
 
     /// The settings of a link that is gone are gone with it: another one of its name begins anew.
@@ -210,6 +267,9 @@ impl NetworkSettings {
     }
 
     fn numbers(&self, directory: SettingDirectory, link: &str, setting: &Setting) -> Vec<i64> {
+        if let Some(number) = self.buffers.get(directory, setting.name()) {
+            return vec![number];
+        }
         let changed = {
             let changed = self.changed.lock();
             let of = |link: &str| changed.by_key.get(&(directory, link.to_string(), setting.name())).cloned();
@@ -293,6 +353,11 @@ impl NetworkSettings {
         self.number(directory, link, name)
     }
 
+    /// The first number of a setting in `ipv4`; 0 if there is none.
+    pub fn of_ipv4(&self, name: &str) -> i64 {
+        self.number(SettingDirectory::Ipv4, "", name)
+    }
+
     /// How many connections that nobody has open any more there may be (`ipv4/tcp_max_orphans`).
     pub fn max_orphans(&self) -> usize {
         usize::try_from(self.number(SettingDirectory::Ipv4, "", "tcp_max_orphans")).unwrap_or(0)
@@ -348,6 +413,13 @@ impl NetworkSettings {
     /// Whether IPv6 sockets are without IPv4 unless they say otherwise (`ipv6/bindv6only`).
     pub fn binds_ipv6_only(&self) -> bool {
         self.number(SettingDirectory::Ipv6, "", "bindv6only") != 0
+    }
+
+    /// The congestion control of new connections, by its name (`ipv4/tcp_congestion_control`).
+    pub fn congestion_control(&self) -> &'static str {
+        let place = self.number(SettingDirectory::Ipv4, "", "tcp_congestion_control");
+        let found = usize::try_from(place).ok().and_then(|place| table::CONGESTION_ALGORITHMS.get(place));
+        found.or(table::CONGESTION_ALGORITHMS.first()).copied().unwrap_or_default()
     }
 
     /// Whether nobody answers an ICMP echo (`ipv4/icmp_echo_ignore_all`).

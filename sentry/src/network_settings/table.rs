@@ -1,24 +1,52 @@
 //! The settings that there are, by directory (`Documentation/networking/ip-sysctl.rst`), with what they are in a new namespace.
 
-use super::setting::{GID_MAX, INT_MAX, Setting, number, ports, ranged, text};
+use super::setting::{
+    GID_MAX, INT_MAX, Setting, action, address, choice, keys, number, ranged, ranges, text,
+};
+
+/// The queueing disciplines that a link can be given, the usual one first.
+const QUEUEING_DISCIPLINES: &[&str] = &["pfifo_fast", "bfifo", "fq", "fq_codel", "pfifo"];
+/// What a socket's buffers hold unless told otherwise, and the most that they are told, before it is doubled.
+const BUFFER_BYTES: i64 = 212_992;
+/// The least of them (SOCK_MIN_RCVBUF, SOCK_MIN_SNDBUF).
+const MIN_RECEIVE_BUFFER_BYTES: i64 = 2304;
+const MIN_SEND_BUFFER_BYTES: i64 = 4608;
+/// The congestion control algorithms, the usual one first.
+pub(super) const CONGESTION_ALGORITHMS: &[&str] = &["cubic", "reno"];
+const PORT_MAX: i64 = u16::MAX as i64;
 
 /// /proc/sys/net/core.
 pub(super) static CORE: &[Setting] = &[
-    text("default_qdisc", "pfifo_fast"),
+    ranged("busy_poll", &[0], 0, INT_MAX),
+    ranged("busy_read", &[0], 0, INT_MAX),
+    choice("default_qdisc", QUEUEING_DISCIPLINES),
     number("dev_weight", &[64]),
+    number("dev_weight_rx_bias", &[1]),
+    number("dev_weight_tx_bias", &[1]),
+    ranged("devconf_inherit_init_net", &[0], 0, 3),
+    ranged("fb_tunnels_only_for_init_net", &[0], 0, 2),
+    ranged("gro_normal_batch", &[8], 1, INT_MAX),
+    ranged("high_order_alloc_disable", &[0], 0, 1),
+    ranged("max_skb_frags", &[17], 1, 17),
+    ranged("mem_pcpu_rsv", &[256], 16, INT_MAX),
     number("message_burst", &[10]),
     number("message_cost", &[5]),
     number("netdev_budget", &[300]),
+    ranged("netdev_budget_usecs", &[8000], 0, INT_MAX),
     number("netdev_max_backlog", &[1000]),
+    number("netdev_tstamp_prequeue", &[1]),
+    ranged("netdev_unregister_timeout_secs", &[10], 1, 3600),
     number("optmem_max", &[131_072]),
-    text("rmem_default", "212992"),
-    text("rmem_max", "212992"),
+    ranged("rmem_default", &[BUFFER_BYTES], MIN_RECEIVE_BUFFER_BYTES, INT_MAX),
+    ranged("rmem_max", &[BUFFER_BYTES], MIN_RECEIVE_BUFFER_BYTES, INT_MAX),
     number("rps_default_mask", &[0]),
+    ranged("skb_defer_max", &[64], 0, INT_MAX),
     ranged("somaxconn", &[4096], 0, INT_MAX),
     number("tstamp_allow_data", &[1]),
     number("txrehash", &[1]),
-    text("wmem_default", "212992"),
-    text("wmem_max", "212992"),
+    number("warnings", &[0]),
+    ranged("wmem_default", &[BUFFER_BYTES], MIN_SEND_BUFFER_BYTES, INT_MAX),
+    ranged("wmem_max", &[BUFFER_BYTES], MIN_SEND_BUFFER_BYTES, INT_MAX),
 ];
 
 /// /proc/sys/net/ipv4.
@@ -28,6 +56,7 @@ pub(super) static IPV4: &[Setting] = &[
     number("fib_multipath_hash_seed", &[0]),
     number("fib_multipath_use_neigh", &[0]),
     number("fib_notify_on_flag_change", &[0]),
+    ranged("fib_sync_mem", &[524_288], 65_536, 67_108_864),
     number("fwmark_reflect", &[0]),
     number("icmp_echo_enable_probe", &[0]),
     ranged("icmp_echo_ignore_all", &[0], 0, 255),
@@ -42,6 +71,9 @@ pub(super) static IPV4: &[Setting] = &[
     number("igmp_max_memberships", &[20]),
     number("igmp_max_msf", &[10]),
     number("igmp_qrv", &[2]),
+    number("inet_peer_maxttl", &[600]),
+    number("inet_peer_minttl", &[120]),
+    number("inet_peer_threshold", &[65_664]),
     number("ip_autobind_reuse", &[0]),
     ranged("ip_default_ttl", &[64], 1, 255),
     number("ip_dynaddr", &[0]),
@@ -49,7 +81,7 @@ pub(super) static IPV4: &[Setting] = &[
     number("ip_forward", &[0]),
     number("ip_forward_update_priority", &[1]),
     number("ip_forward_use_pmtu", &[0]),
-    ports("ip_local_reserved_ports"),
+    ranges("ip_local_reserved_ports", &[], PORT_MAX),
     ranged("ip_local_port_range", &[32_768, 60_999], 1, 65535),
     ranged("ip_no_pmtu_disc", &[0], 0, 255),
     ranged("ip_nonlocal_bind", &[0], 0, 255),
@@ -57,6 +89,7 @@ pub(super) static IPV4: &[Setting] = &[
     number("ipfrag_high_thresh", &[4_194_304]),
     number("ipfrag_low_thresh", &[3_145_728]),
     number("ipfrag_max_dist", &[64]),
+    number("ipfrag_secret_interval", &[0]),
     number("ipfrag_time", &[30]),
     number("nexthop_compat_mode", &[1]),
     ranged("ping_group_range", &[1, 0], 0, GID_MAX),
@@ -67,6 +100,7 @@ pub(super) static IPV4: &[Setting] = &[
     number("tcp_app_win", &[31]),
     number("tcp_autocorking", &[1]),
     text("tcp_available_congestion_control", "reno cubic"),
+    text("tcp_available_ulp", ""),
     number("tcp_backlog_ack_defer", &[1]),
     number("tcp_base_mss", &[1024]),
     number("tcp_challenge_ack_limit", &[1000]),
@@ -74,7 +108,7 @@ pub(super) static IPV4: &[Setting] = &[
     number("tcp_comp_sack_delay_ns", &[1_000_000]),
     number("tcp_comp_sack_nr", &[44]),
     number("tcp_comp_sack_slack_ns", &[100_000]),
-    text("tcp_congestion_control", "cubic"),
+    choice("tcp_congestion_control", CONGESTION_ALGORITHMS),
     number("tcp_dsack", &[1]),
     number("tcp_early_demux", &[1]),
     number("tcp_early_retrans", &[3]),
@@ -82,8 +116,10 @@ pub(super) static IPV4: &[Setting] = &[
     number("tcp_ecn_fallback", &[1]),
     number("tcp_ecn_option", &[2]),
     number("tcp_ecn_option_beacon", &[3]),
+    text("tcp_ehash_entries", "262144"),
     number("tcp_fack", &[0]),
     ranged("tcp_fastopen", &[1], 0, INT_MAX),
+    keys("tcp_fastopen_key"),
     number("tcp_fastopen_blackhole_timeout_sec", &[0]),
     number("tcp_fin_timeout", &[60]),
     number("tcp_frto", &[2]),
@@ -94,11 +130,12 @@ pub(super) static IPV4: &[Setting] = &[
     number("tcp_keepalive_time", &[7200]),
     number("tcp_l3mdev_accept", &[0]),
     number("tcp_limit_output_bytes", &[4_194_304]),
+    number("tcp_low_latency", &[0]),
     number("tcp_max_orphans", &[131_072]),
     number("tcp_max_reordering", &[300]),
     number("tcp_max_syn_backlog", &[512]),
     number("tcp_max_tw_buckets", &[131_072]),
-    text("tcp_mem", "287901\t383869\t575802"),
+    ranged("tcp_mem", &[287_901, 383_869, 575_802], 0, i64::MAX),
     number("tcp_migrate_req", &[0]),
     number("tcp_min_rtt_wlen", &[300]),
     number("tcp_min_snd_mss", &[48]),
@@ -149,8 +186,9 @@ pub(super) static IPV4: &[Setting] = &[
     number("tcp_workaround_signed_windows", &[0]),
     number("udp_child_hash_entries", &[0]),
     number("udp_early_demux", &[1]),
+    text("udp_hash_entries", "16384"),
     number("udp_l3mdev_accept", &[0]),
-    text("udp_mem", "575802\t767738\t1151604"),
+    ranged("udp_mem", &[575_802, 767_738, 1_151_604], 0, i64::MAX),
     number("udp_rmem_min", &[4096]),
     number("udp_wmem_min", &[4096]),
 ];
@@ -193,8 +231,12 @@ pub(super) static IPV4_LINK: &[Setting] = &[
 ];
 
 /// /proc/sys/net/ipv4/route.
-pub(super) static IPV4_ROUTE: &[Setting] =
-    &[number("min_adv_mss", &[256]), number("min_pmtu", &[552]), number("mtu_expires", &[600])];
+pub(super) static IPV4_ROUTE: &[Setting] = &[
+    action("flush"),
+    number("min_adv_mss", &[256]),
+    number("min_pmtu", &[552]),
+    number("mtu_expires", &[600]),
+];
 
 /// /proc/sys/net/ipv6.
 pub(super) static IPV6: &[Setting] = &[
@@ -214,12 +256,15 @@ pub(super) static IPV6: &[Setting] = &[
     ranged("ioam6_id_wide", &[72_057_594_037_927_935], 0, (1 << 56) - 1),
     number("ip6frag_high_thresh", &[4_194_304]),
     number("ip6frag_low_thresh", &[3_145_728]),
+    number("ip6frag_secret_interval", &[0]),
     number("ip6frag_time", &[60]),
     number("ip_nonlocal_bind", &[0]),
     number("max_dst_opts_length", &[2_147_483_647]),
     number("max_dst_opts_number", &[8]),
     number("max_hbh_length", &[2_147_483_647]),
     number("max_hbh_opts_number", &[8]),
+    number("mld_max_msf", &[64]),
+    ranged("mld_qrv", &[2], 1, INT_MAX),
     number("seg6_flowlabel", &[0]),
 ];
 
@@ -281,6 +326,7 @@ pub(super) static IPV6_LINK: &[Setting] = &[
     number("rpl_seg_enabled", &[0]),
     number("seg6_enabled", &[0]),
     number("seg6_require_hmac", &[0]),
+    address("stable_secret"),
     number("suppress_frag_ndisc", &[1]),
     number("temp_prefered_lft", &[86_400]),
     number("temp_valid_lft", &[604_800]),
@@ -296,11 +342,12 @@ pub(super) static IPV6_ICMP: &[Setting] = &[
     number("echo_ignore_multicast", &[0]),
     number("error_anycast_as_unicast", &[0]),
     number("ratelimit", &[100]),
-    text("ratemask", "0-1,3-127"),
+    ranges("ratemask", &[0, 1, 3, 127], 255),
 ];
 
 /// /proc/sys/net/ipv6/route.
 pub(super) static IPV6_ROUTE: &[Setting] = &[
+    action("flush"),
     number("gc_elasticity", &[9]),
     number("gc_interval", &[30]),
     number("gc_min_interval", &[0]),
@@ -311,6 +358,56 @@ pub(super) static IPV6_ROUTE: &[Setting] = &[
     number("min_adv_mss", &[1220]),
     number("mtu_expires", &[600]),
     number("skip_notify_on_dev_down", &[0]),
+];
+
+/// /proc/sys/net/ipv4/neigh/LINK.
+pub(super) static IPV4_NEIGHBOUR: &[Setting] = &[
+    ranged("anycast_delay", &[100], 0, INT_MAX),
+    ranged("app_solicit", &[0], 0, INT_MAX),
+    ranged("base_reachable_time", &[30], 0, INT_MAX),
+    ranged("base_reachable_time_ms", &[30_000], 0, INT_MAX),
+    ranged("delay_first_probe_time", &[5], 0, INT_MAX),
+    ranged("gc_stale_time", &[60], 0, INT_MAX),
+    ranged("interval_probe_time_ms", &[5000], 0, INT_MAX),
+    ranged("locktime", &[100], 0, INT_MAX),
+    ranged("mcast_resolicit", &[0], 0, INT_MAX),
+    ranged("mcast_solicit", &[3], 0, INT_MAX),
+    ranged("proxy_delay", &[80], 0, INT_MAX),
+    ranged("proxy_qlen", &[64], 0, INT_MAX),
+    ranged("retrans_time", &[100], 0, INT_MAX),
+    ranged("retrans_time_ms", &[1000], 0, INT_MAX),
+    ranged("ucast_solicit", &[3], 0, INT_MAX),
+    ranged("unres_qlen", &[101], 0, INT_MAX),
+    ranged("unres_qlen_bytes", &[212_992], 0, INT_MAX),
+];
+
+/// /proc/sys/net/ipv6/neigh/LINK.
+pub(super) static IPV6_NEIGHBOUR: &[Setting] = &[
+    ranged("anycast_delay", &[100], 0, INT_MAX),
+    ranged("app_solicit", &[0], 0, INT_MAX),
+    ranged("base_reachable_time", &[30], 0, INT_MAX),
+    ranged("base_reachable_time_ms", &[30_000], 0, INT_MAX),
+    ranged("delay_first_probe_time", &[5], 0, INT_MAX),
+    ranged("gc_stale_time", &[60], 0, INT_MAX),
+    ranged("interval_probe_time_ms", &[5000], 0, INT_MAX),
+    ranged("locktime", &[0], 0, INT_MAX),
+    ranged("mcast_resolicit", &[0], 0, INT_MAX),
+    ranged("mcast_solicit", &[3], 0, INT_MAX),
+    ranged("proxy_delay", &[80], 0, INT_MAX),
+    ranged("proxy_qlen", &[64], 0, INT_MAX),
+    ranged("retrans_time", &[250], 0, INT_MAX),
+    ranged("retrans_time_ms", &[1000], 0, INT_MAX),
+    ranged("ucast_solicit", &[3], 0, INT_MAX),
+    ranged("unres_qlen", &[101], 0, INT_MAX),
+    ranged("unres_qlen_bytes", &[212_992], 0, INT_MAX),
+];
+
+/// What /proc/sys/net/ipv4/neigh/default and that of IPv6 have beside these: bounds of the whole table.
+pub(super) static NEIGHBOURS: &[Setting] = &[
+    ranged("gc_interval", &[30], 0, INT_MAX),
+    ranged("gc_thresh1", &[128], 0, INT_MAX),
+    ranged("gc_thresh2", &[512], 0, INT_MAX),
+    ranged("gc_thresh3", &[1024], 0, INT_MAX),
 ];
 
 /// /proc/sys/net/unix.

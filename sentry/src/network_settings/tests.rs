@@ -4,7 +4,7 @@ use super::*;
 
 fn show(settings: &NetworkSettings, directory: SettingDirectory, link: &str, name: &str) -> String {
     let setting = directory.find(name.as_bytes()).unwrap();
-    settings.show(directory, link, setting, &UserNamespace::initial())
+    settings.show(directory, link, setting, &UserNamespace::initial()).unwrap()
 }
 
 fn write(
@@ -47,7 +47,8 @@ fn what_a_setting_cannot_be_is_refused() {
     ] {
         assert_eq!(write(&settings, ipv4, "", name, text), Err(Errno::EINVAL), "{name} {text}");
     }
-    assert_eq!(write(&settings, ipv4, "", "tcp_congestion_control", "x"), Err(Errno::EACCES));
+    assert_eq!(write(&settings, ipv4, "", "tcp_congestion_control", "x"), Err(Errno::ENOENT));
+    assert_eq!(write(&settings, ipv4, "", "tcp_ehash_entries", "1"), Err(Errno::EACCES));
     assert_eq!(write(&settings, SettingDirectory::Core, "", "somaxconn", "-1"), Err(Errno::EINVAL));
     assert_eq!(write(&settings, SettingDirectory::Core, "", "somaxconn", "100000"), Ok(()));
 }
@@ -92,4 +93,42 @@ fn settings_of_a_link_go_where_its_name_goes_and_end_with_it() {
     assert!(!settings.forwards_ipv4_of("a") && settings.forwards_ipv4_of("b"));
     settings.forget_link("b");
     assert!(!settings.forwards_ipv4_of("b"));
+}
+
+#[test]
+fn what_is_told_in_two_units_is_one_setting() {
+    let settings = NetworkSettings::default();
+    let directory = SettingDirectory::Ipv4Neighbour;
+    assert_eq!(show(&settings, directory, "lo", "unres_qlen"), "101\n");
+    assert_eq!(write(&settings, directory, "lo", "base_reachable_time", "7"), Ok(()));
+    assert_eq!(show(&settings, directory, "lo", "base_reachable_time_ms"), "7000\n");
+    assert_eq!(write(&settings, directory, "lo", "retrans_time_ms", "50"), Ok(()));
+    assert_eq!(show(&settings, directory, "lo", "retrans_time"), "5\n");
+}
+
+#[test]
+fn only_the_first_namespace_changes_what_all_have_in_common() {
+    let first = NetworkSettings::default();
+    let further = NetworkSettings::new(first.buffers.clone(), true);
+    assert_eq!(write(&first, SettingDirectory::Core, "", "rmem_max", "2303"), Err(Errno::EINVAL));
+    assert_eq!(write(&first, SettingDirectory::Core, "", "rmem_max", "5000000"), Ok(()));
+    assert_eq!(show(&further, SettingDirectory::Core, "", "rmem_max"), "5000000\n");
+    assert_eq!(write(&further, SettingDirectory::Core, "", "rmem_max", "2304"), Err(Errno::EACCES));
+}
+
+#[test]
+fn keys_addresses_and_choices_are_read_back() {
+    let settings = NetworkSettings::default();
+    let ipv4 = SettingDirectory::Ipv4;
+    let key = "00000000-00000001-0000000a-ffffffff";
+    assert_eq!(show(&settings, ipv4, "", "tcp_fastopen_key"), "00000000-00000000-00000000-00000000\n");
+    assert_eq!(write(&settings, ipv4, "", "tcp_fastopen_key", key), Ok(()));
+    assert_eq!(show(&settings, ipv4, "", "tcp_fastopen_key"), format!("{key}\n"));
+    assert_eq!(write(&settings, ipv4, "", "tcp_fastopen_key", "1-2-3"), Err(Errno::EINVAL));
+    assert_eq!(write(&settings, SettingDirectory::Ipv6Link, "lo", "stable_secret", "::1"), Ok(()));
+    let secret = show(&settings, SettingDirectory::Ipv6Link, "lo", "stable_secret");
+    assert_eq!(secret, "0000:0000:0000:0000:0000:0000:0000:0001\n");
+    assert_eq!(write(&settings, ipv4, "", "tcp_congestion_control", "reno\n"), Ok(()));
+    assert_eq!(settings.congestion_control(), "reno");
+    assert_eq!(show(&settings, SettingDirectory::Ipv6Icmp, "", "ratemask"), "0-1,3-127\n");
 }

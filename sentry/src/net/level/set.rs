@@ -201,11 +201,12 @@ fn check_value(socket: &dyn Socket, option: u32, number: i32) -> Result<(), Errn
 
 fn set_number(socket: &dyn Socket, option: u32, number: i32) -> Result<(), Errno> {
     let word = number.cast_unsigned();
+    let buffers = socket.common().buffers();
     socket.change_options(|options| {
         match option {
-            uapi::SO_SNDBUF => options.set_send_buffer(word),
+            uapi::SO_SNDBUF => options.set_send_buffer(word, buffers),
             uapi::SO_SNDBUFFORCE => options.force_send_buffer(number.max(0).cast_unsigned()),
-            uapi::SO_RCVBUF => options.set_receive_buffer(word),
+            uapi::SO_RCVBUF => options.set_receive_buffer(word, buffers),
             uapi::SO_RCVBUFFORCE => options.force_receive_buffer(number.max(0).cast_unsigned()),
             // A negative one is as large as can be.
             uapi::SO_RCVLOWAT => {

@@ -4,8 +4,8 @@ use super::*;
 fn buffers_are_doubled_and_bounded() {
     let mut options = SocketOptions::default();
     for (asked, send, receive) in [(0, 4608, 2304), (10_000, 20_000, 20_000), (u32::MAX, 425_984, 425_984)] {
-        options.set_send_buffer(asked);
-        options.set_receive_buffer(asked);
+        options.set_send_buffer(asked, &BufferSettings::default());
+        options.set_receive_buffer(asked, &BufferSettings::default());
         assert_eq!((options.send_buffer_bytes, options.receive_buffer_bytes), (send, receive));
     }
 }

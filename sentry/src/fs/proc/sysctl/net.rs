@@ -7,7 +7,7 @@ use crate::Errno;
 use crate::cred::{Capabilities, Credentials};
 use crate::fs::pseudo::{Child, Children, Directory, Entry, Node, directory};
 use crate::fs::{Access, FileKind, Metadata, Network, Viewer};
-use crate::network_settings::{ALL_LINKS, LINKS_TO_COME, SettingDirectory};
+use crate::network_settings::{ALL_LINKS, LINKS_TO_COME, LOOPBACK, SettingDirectory};
 
 /// /proc/sys/net.
 pub(super) static NET: Directory<About> = Directory {
@@ -26,18 +26,51 @@ const fn of(entries: &'static [Entry<About>], settings: &'static Settings) -> Di
 }
 
 static CORE: Directory<About> = of(&[], &Settings(SettingDirectory::Core));
-static IPV4: Directory<About> =
-    of(&[directory("conf", &IPV4_LINKS), directory("route", &IPV4_ROUTE)], &Settings(SettingDirectory::Ipv4));
+static IPV4: Directory<About> = of(
+    &[directory("conf", &IPV4_LINKS), directory("neigh", &IPV4_NEIGHBOURS), directory("route", &IPV4_ROUTE)],
+    &Settings(SettingDirectory::Ipv4),
+);
 static IPV4_ROUTE: Directory<About> = of(&[], &Settings(SettingDirectory::Ipv4Route));
 static IPV4_LINK: Directory<About> = of(&[], &Settings(SettingDirectory::Ipv4Link));
-static IPV4_LINKS: Directory<About> = Directory { entries: &[], children: Some(&Links(&IPV4_LINK)) };
+static IPV4_LINKS: Directory<About> = Directory { entries: &[], children: Some(&CONFIGURED_IPV4) };
+static CONFIGURED_IPV4: Links =
+    Links { names: &[ALL_LINKS, LINKS_TO_COME, LOOPBACK], of_each: &IPV4_LINK, of_those_to_come: &IPV4_LINK };
+static IPV4_NEIGHBOURS: Directory<About> = Directory { entries: &[], children: Some(&NEAR_IPV4) };
+static NEAR_IPV4: Links = Links {
+    names: &[LINKS_TO_COME, LOOPBACK],
+    of_each: &IPV4_NEIGHBOUR,
+    of_those_to_come: &IPV4_USUAL_NEIGHBOUR,
+};
+static IPV4_NEIGHBOUR: Directory<About> = of(&[], &Settings(SettingDirectory::Ipv4Neighbour));
+static IPV4_USUAL_NEIGHBOUR: Directory<About> = Directory {
+    entries: &[],
+    children: Some(&Both(SettingDirectory::Ipv4Neighbour, SettingDirectory::Ipv4Neighbours)),
+};
 static IPV6: Directory<About> = of(
-    &[directory("conf", &IPV6_LINKS), directory("icmp", &IPV6_ICMP), directory("route", &IPV6_ROUTE)],
+    &[
+        directory("conf", &IPV6_LINKS),
+        directory("icmp", &IPV6_ICMP),
+        directory("neigh", &IPV6_NEIGHBOURS),
+        directory("route", &IPV6_ROUTE),
+    ],
     &Settings(SettingDirectory::Ipv6),
 );
 static IPV6_ICMP: Directory<About> = of(&[], &Settings(SettingDirectory::Ipv6Icmp));
 static IPV6_LINK: Directory<About> = of(&[], &Settings(SettingDirectory::Ipv6Link));
-static IPV6_LINKS: Directory<About> = Directory { entries: &[], children: Some(&Links(&IPV6_LINK)) };
+static IPV6_LINKS: Directory<About> = Directory { entries: &[], children: Some(&CONFIGURED_IPV6) };
+static CONFIGURED_IPV6: Links =
+    Links { names: &[ALL_LINKS, LINKS_TO_COME, LOOPBACK], of_each: &IPV6_LINK, of_those_to_come: &IPV6_LINK };
+static IPV6_NEIGHBOURS: Directory<About> = Directory { entries: &[], children: Some(&NEAR_IPV6) };
+static NEAR_IPV6: Links = Links {
+    names: &[LINKS_TO_COME, LOOPBACK],
+    of_each: &IPV6_NEIGHBOUR,
+    of_those_to_come: &IPV6_USUAL_NEIGHBOUR,
+};
+static IPV6_NEIGHBOUR: Directory<About> = of(&[], &Settings(SettingDirectory::Ipv6Neighbour));
+static IPV6_USUAL_NEIGHBOUR: Directory<About> = Directory {
+    entries: &[],
+    children: Some(&Both(SettingDirectory::Ipv6Neighbour, SettingDirectory::Ipv6Neighbours)),
+};
 static IPV6_ROUTE: Directory<About> = of(&[], &Settings(SettingDirectory::Ipv6Route));
 static UNIX: Directory<About> = of(&[], &Settings(SettingDirectory::Unix));
 
@@ -55,19 +88,41 @@ impl Children<About> for Settings {
 
     fn find(&self, about: &About, name: &[u8]) -> Result<Child<About>, Errno> {
         let setting = self.0.find(name).ok_or(Errno::ENOENT)?;
-        let permissions = if setting.is_writable() { 0o644 } else { 0o444 };
         let node = Node::Guarded(may_access, &Node::Setting(read, write));
-        Ok(Child { subject: about.of_setting(self.0, setting), permissions, node })
+        Ok(Child { subject: about.of_setting(self.0, setting), permissions: setting.permissions(), node })
     }
 }
 
-/// The directories of settings for links, each with the names of the one that this has. The loopback is there in every namespace;
-/// others are found by their names, and what is not there is told by its files.
-struct Links(&'static Directory<About>);
+/// The files of two directories in one.
+struct Both(SettingDirectory, SettingDirectory);
+
+impl Children<About> for Both {
+    fn list(&self, about: &About) -> Result<Vec<(u64, Vec<u8>)>, Errno> {
+        let names = [self.0, self.1].map(|directory| Settings(directory).list(about));
+        let names = names.into_iter().collect::<Result<Vec<_>, _>>()?.into_iter().flatten();
+        Ok((0..).zip(names.map(|(_, name)| name)).collect())
+    }
+
+    fn kind(&self) -> FileKind {
+        FileKind::Regular
+    }
+
+    fn find(&self, about: &About, name: &[u8]) -> Result<Child<About>, Errno> {
+        Settings(self.0).find(about, name).or_else(|_| Settings(self.1).find(about, name))
+    }
+}
+
+/// The directories of settings for links. The loopback is there in every namespace; others are found by their names, and what is not
+/// there is told by its files.
+struct Links {
+    names: &'static [&'static str],
+    of_each: &'static Directory<About>,
+    of_those_to_come: &'static Directory<About>,
+}
 
 impl Children<About> for Links {
     fn list(&self, _about: &About) -> Result<Vec<(u64, Vec<u8>)>, Errno> {
-        Ok((0..).zip([ALL_LINKS, LINKS_TO_COME, "lo"].map(Vec::from)).collect())
+        Ok((0..).zip(self.names.iter().map(|name| Vec::from(*name))).collect())
     }
 
     fn kind(&self) -> FileKind {
@@ -76,7 +131,11 @@ impl Children<About> for Links {
 
     fn find(&self, about: &About, name: &[u8]) -> Result<Child<About>, Errno> {
         let name = std::str::from_utf8(name).map_err(|_| Errno::ENOENT)?;
-        Ok(Child { subject: about.of_link(name), permissions: 0o555, node: Node::Directory(self.0) })
+        if name == ALL_LINKS && !self.names.contains(&name) {
+            return Err(Errno::ENOENT);
+        }
+        let files = if name == LINKS_TO_COME { self.of_those_to_come } else { self.of_each };
+        Ok(Child { subject: about.of_link(name), permissions: 0o555, node: Node::Directory(files) })
     }
 }
 

@@ -173,7 +173,8 @@ impl TcpSocket {
             options.send_buffer_bytes = settings.tcp_send_buffer()[1];
             Ok(())
         });
-        Self::with(inet, TcpOptions::default(), State::default())
+        let options = TcpOptions::new(settings);
+        Self::with(inet, options, State::default())
     }
 
     fn with(inet: InetSocket, options: TcpOptions, state: State) -> Arc<Self> {

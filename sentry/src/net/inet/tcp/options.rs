@@ -10,9 +10,10 @@ use super::info::DEFAULT_MSS;
 use super::{Flush, Role, TcpSocket};
 use crate::Errno;
 use crate::net::level::int;
+use crate::network_settings::NetworkSettings;
 
 /// Congestion control algorithms that can be chosen; the first is the usual one.
-const CONGESTION_ALGORITHMS: [&[u8]; 2] = [b"cubic", b"reno"];
+const CONGESTION_ALGORITHMS: [&str; 2] = ["cubic", "reno"];
 /// `TCP_CA_NAME_MAX`.
 const CONGESTION_NAME_BYTES: usize = 16;
 /// Seconds that keep-alive times and intervals may be.
@@ -50,11 +51,13 @@ pub(super) struct TcpOptions {
     keep_alive_count: i32,
     syn_count: i32,
     linger2: i32,
+    /// How long it is if nobody says so.
+    usual_linger2: i32,
     /// In retransmissions, as Linux keeps it.
     deferred_accept: u32,
     window_clamp: i32,
     quick_ack: bool,
-    congestion: &'static [u8],
+    congestion: &'static str,
     user_timeout: i32,
     /// 0 if it was not set.
     segment_bytes: i32,
@@ -82,6 +85,7 @@ impl Default for TcpOptions {
             keep_alive_count: 9,
             syn_count: 6,
             linger2: USUAL_LINGER2,
+            usual_linger2: USUAL_LINGER2,
             deferred_accept: 0,
             window_clamp: 0,
             quick_ack: true,
@@ -118,6 +122,22 @@ fn seconds_of(retransmissions: u32) -> i32 {
 }
 
 impl TcpOptions {
+    /// Those of a new socket where these settings hold.
+    pub(super) fn new(settings: &NetworkSettings) -> Self {
+        let usual = |name| i32::try_from(settings.of_ipv4(name)).unwrap_or(i32::MAX);
+        let linger2 = usual("tcp_fin_timeout");
+        Self {
+            keep_alive_idle: usual("tcp_keepalive_time"),
+            keep_alive_interval: usual("tcp_keepalive_intvl"),
+            keep_alive_count: usual("tcp_keepalive_probes"),
+            syn_count: usual("tcp_syn_retries"),
+            linger2,
+            usual_linger2: linger2,
+            congestion: settings.congestion_control(),
+            ..Self::default()
+        }
+    }
+
     fn set_number(&mut self, option: u32, number: i32) -> Result<(), Errno> {
         match option {
             uapi::TCP_NODELAY => self.no_delay = number != 0,
@@ -127,7 +147,7 @@ impl TcpOptions {
             uapi::TCP_KEEPINTVL => self.keep_alive_interval = within(number, KEEP_ALIVE_SECONDS)?,
             uapi::TCP_KEEPCNT => self.keep_alive_count = within(number, TRIES)?,
             uapi::TCP_SYNCNT => self.syn_count = within(number, TRIES)?,
-            uapi::TCP_LINGER2 if number == 0 => self.linger2 = USUAL_LINGER2,
+            uapi::TCP_LINGER2 if number == 0 => self.linger2 = self.usual_linger2,
             uapi::TCP_LINGER2 => self.linger2 = number.clamp(-1, MAX_LINGER2),
             uapi::TCP_DEFER_ACCEPT => {
                 self.deferred_accept = if number > 0 { retransmissions_in(number) } else { 0 };
@@ -239,7 +259,7 @@ impl TcpOptions {
 
     fn set_congestion(&mut self, value: &[u8]) -> Result<(), Errno> {
         let name = value.split(|byte| *byte == 0).next().unwrap_or_default();
-        let known = CONGESTION_ALGORITHMS.into_iter().find(|known| *known == name);
+        let known = CONGESTION_ALGORITHMS.into_iter().find(|known| known.as_bytes() == name);
         self.congestion = known.ok_or(Errno::ENOENT)?;
         Ok(())
     }
@@ -252,7 +272,7 @@ impl TcpSocket {
             uapi::TCP_INFO => return Ok(self.info().as_bytes().to_vec()),
             uapi::TCP_MAXSEG => return Ok(self.segment_bytes().as_bytes().to_vec()),
             uapi::TCP_CONGESTION => {
-                let mut name = self.options.lock().congestion.to_vec();
+                let mut name = self.options.lock().congestion.as_bytes().to_vec();
                 name.resize(CONGESTION_NAME_BYTES, 0);
                 return Ok(name);
             }
