@@ -205,6 +205,12 @@ impl SocketCommon {
         *self.options.lock()
     }
 
+    /// SO_RCVBUF and SO_SNDBUF, in bytes.
+    pub(super) fn buffer_sizes(&self) -> (u32, u32) {
+        let options = self.options();
+        (options.receive_buffer_bytes, options.send_buffer_bytes)
+    }
+
     /// Changes its options; a family that has to know is told by who calls this.
     ///
     /// # Errors

@@ -45,6 +45,10 @@ pub struct InetStatus {
     pub unsent_bytes: usize,
     /// What TCP_INFO tells, if it is one of TCP.
     pub(in crate::net) info: Option<Box<TcpInfo>>,
+    /// The algorithm of its congestion control, if it is one of TCP.
+    pub(in crate::net) congestion: Option<&'static str>,
+    /// SO_RCVBUF and SO_SNDBUF, in bytes.
+    pub(in crate::net) buffers: (u32, u32),
     /// Of a listener, how many connections may wait.
     pub max_backlog: usize,
     /// Whether it leaves IPv4 alone.
@@ -80,6 +84,8 @@ impl InetStatus {
             unread_bytes,
             unsent_bytes: 0,
             info: None,
+            congestion: None,
+            buffers: inet.common.buffer_sizes(),
             max_backlog: 0,
             is_v6_only: inet.is_v6_only(),
             shut: arrived.shut_halves(),

@@ -28,9 +28,7 @@ use linux_raw_sys::net as uapi;
 use parking_lot::Mutex;
 
 use self::endpoint::{Endpoint, WRITABLE};
-use super::{
-    Family, PeerCredentials, Shutdown, Socket, SocketCommon, SocketKind, SocketOptions, SocketRequest,
-};
+use super::{Family, PeerCredentials, Shutdown, Socket, SocketCommon, SocketKind, SocketRequest};
 use crate::Errno;
 use crate::cred::{KernelGid, KernelUid};
 use crate::fs::Path;
@@ -145,7 +143,7 @@ impl BoundName {
 impl UnixSocket {
     /// A socket among those of `home`, neither bound nor connected.
     pub fn new(kind: SocketKind, uid: KernelUid, gid: KernelGid, home: &Arc<UnixSockets>) -> Arc<Self> {
-        let send_buffer_bytes = SocketOptions::default().send_buffer_bytes;
+        let send_buffer_bytes = home.shared().buffers.default_send_bytes();
         let socket = Arc::new_cyclic(|me| Self {
             common: SocketCommon::new(home.shared(), uapi::AF_UNIX, kind, 0, (uid, gid)),
             own: Endpoint::new(send_buffer_bytes, home.max_datagrams(), &home.shared().memory),
@@ -173,9 +171,13 @@ impl UnixSocket {
             (state.address.clone(), matches!(state.role, Role::Listening(_)), is_connected)
         };
         let flags = if is_listening { ACCEPTS } else { 0 };
-        // SS_UNCONNECTED or SS_CONNECTED.
-        let connection = if is_connected { 3 } else { 1 };
-        let (kind, inode) = (self.common.kind().raw(), self.common.inode().ino());
+        // SS_UNCONNECTED, SS_CONNECTED, or SS_CONNECTING of one that nobody has accepted, which has no inode yet.
+        let (connection, inode) = match self.is_accepted() {
+            false => (2, 0),
+            true if is_connected => (3, self.common.inode().ino()),
+            true => (1, self.common.inode().ino()),
+        };
+        let kind = self.common.kind().raw();
         let references = if is_connected { 3 } else { 2 };
         let text = format!(
             "{:016x}: {references:08X} 00000000 {flags:08X} {kind:04X} {connection:02X} {inode:>5}",
@@ -204,6 +206,35 @@ impl UnixSocket {
     pub(super) fn connection_state(&self) -> (bool, bool) {
         let state = self.state.lock();
         (matches!(state.role, Role::Listening(_)), matches!(state.role, Role::Connected(_)))
+    }
+
+    /// Whether it is not in a listener's backlog.
+    pub(super) fn is_accepted(&self) -> bool {
+        !self.is_embryo.load(Ordering::Relaxed)
+    }
+
+    /// What is queued at it and what it has sent, in bytes; of a listener, the connections that wait and how many may.
+    pub(super) fn queues(&self) -> (usize, usize) {
+        if let Role::Listening(listening) = &self.state.lock().role {
+            return (listening.backlog.len(), listening.max_backlog);
+        }
+        (self.unread_bytes(), self.own.in_flight_bytes())
+    }
+
+    /// Which halves shutdown(2) has ended: 1 for receiving, 2 for sending.
+    pub(super) fn shut_halves(&self) -> u8 {
+        let inbox = self.own.inbox();
+        u8::from(inbox.is_receive_shut) | u8::from(inbox.is_send_shut) << 1
+    }
+
+    /// Two numbers that differ for any two sockets that are there: its own, and that of its peer.
+    pub(super) fn numbers(&self) -> (usize, Option<usize>) {
+        let number = |endpoint: &Arc<Endpoint>| Arc::as_ptr(endpoint).addr();
+        let peer = match &self.state.lock().role {
+            Role::Connected(link) => Some(number(&link.peer)),
+            _ => None,
+        };
+        (number(&self.own), peer)
     }
 
     /// The socket as a value that can be kept.

@@ -318,6 +318,8 @@ impl Report for TcpSocket {
             unread_bytes,
             unsent_bytes,
             info: Some(Box::new(self.info())),
+            congestion: Some(self.options.lock().congestion()),
+            buffers: self.inet.common.buffer_sizes(),
             max_backlog,
             is_v6_only: self.inet.is_v6_only(),
             shut,

@@ -257,6 +257,11 @@ impl TcpOptions {
         Ok(())
     }
 
+    /// The congestion control algorithm that was chosen.
+    pub(super) fn congestion(&self) -> &'static str {
+        self.congestion
+    }
+
     fn set_congestion(&mut self, value: &[u8]) -> Result<(), Errno> {
         let name = value.split(|byte| *byte == 0).next().unwrap_or_default();
         let known = CONGESTION_ALGORITHMS.into_iter().find(|known| known.as_bytes() == name);

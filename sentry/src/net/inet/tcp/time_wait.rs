@@ -80,6 +80,8 @@ impl TcpSockets {
             unread_bytes: 0,
             unsent_bytes: 0,
             info: None,
+            congestion: None,
+            buffers: (0, 0),
             max_backlog: 0,
             is_v6_only: false,
             shut: 3,

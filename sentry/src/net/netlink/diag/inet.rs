@@ -14,6 +14,7 @@ use crate::net::inet::{InetProtocol, InetStatus};
 /// Attributes of an answer.
 const MEMORY: u16 = 1;
 const INFO: u16 = 2;
+const CONGESTION: u16 = 4;
 const SOCKET_MEMORY: u16 = 7;
 const SHUTDOWN: u16 = 8;
 const V6_ONLY: u16 = 11;
@@ -95,6 +96,28 @@ impl Question {
     fn wants(&self, attribute: u16) -> bool {
         self.extensions >> (attribute - 1) & 1 == 1
     }
+}
+
+/// Fails for a protocol that only an attribute behind the question has room for (INET_DIAG_REQ_PROTOCOL): there is none of those.
+///
+/// # Errors
+/// ENOENT.
+pub(super) fn check_protocol(attributes: &[u8], question: &Question) -> Result<(), Errno> {
+    const PROTOCOL: u16 = 3;
+    const HEADER_BYTES: usize = 4;
+    let mut rest = attributes;
+    while let Some(&[low, high, kind_low, kind_high]) = rest.first_chunk::<HEADER_BYTES>() {
+        let len_bytes = usize::from(u16::from_ne_bytes([low, high]));
+        let value = rest.get(HEADER_BYTES..len_bytes).unwrap_or_default();
+        let number = value.first_chunk().map(|number| u32::from_ne_bytes(*number));
+        let is_other = number.is_some_and(|number| number != u32::from(question.protocol));
+        if u16::from_ne_bytes([kind_low, kind_high]) == PROTOCOL && is_other {
+            return Err(Errno::ENOENT);
+        }
+        let next_bytes = len_bytes.max(HEADER_BYTES).next_multiple_of(HEADER_BYTES);
+        rest = rest.get(next_bytes..).unwrap_or_default();
+    }
+    Ok(())
 }
 
 /// All that a question is about.
@@ -189,8 +212,12 @@ fn answer(asker: &Asker<'_>, question: &Question, one: &InetStatus) -> Vec<u8> {
     if let Some(info) = one.info.as_deref().filter(|_| question.wants(INFO)) {
         told.extend(attribute(INFO, info.as_bytes().to_vec()));
     }
+    if let Some(name) = one.congestion.filter(|_| question.wants(CONGESTION)) {
+        told.extend(attribute(CONGESTION, [name.as_bytes(), &[0]].concat()));
+    }
     if question.wants(SOCKET_MEMORY) {
-        let memory = [queued, 0, 0, 0, 0, 0, 0, 0, one.lost];
+        let (room, send_room) = one.buffers;
+        let memory = [queued, room, 0, send_room, 0, 0, 0, 0, one.lost];
         told.extend(attribute(SOCKET_MEMORY, memory.as_bytes().to_vec()));
     }
     told

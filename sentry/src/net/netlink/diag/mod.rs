@@ -66,8 +66,9 @@ fn by_family(socket: &NetlinkSocket, request: &Request<'_>) -> Result<Served, Er
     let [family, _] = *request.payload.first_chunk().ok_or(Errno::EINVAL)?;
     let payloads = match u32::from(family) {
         AF_INET | AF_INET6 => {
-            let (question, _) =
+            let (question, attributes) =
                 inet::Question::read_from_prefix(request.payload).map_err(|_| Errno::EINVAL)?;
+            inet::check_protocol(attributes, &question)?;
             if is_dump { inet::list(&asker, &question)? } else { vec![inet::find(&asker, &question)?] }
         }
         AF_UNIX => {

@@ -1,5 +1,6 @@
 //! Unix sockets (`linux/unix_diag.h`).
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use linux_raw_sys::net::AF_UNIX;
@@ -13,10 +14,14 @@ use crate::net::unix::{UnixAddress, UnixSocket};
 
 /// What is wanted beside the socket itself, and the attributes that tell it.
 const SHOW_NAME: u32 = 1;
+const SHOW_PEER: u32 = 1 << 2;
 const SHOW_QUEUES: u32 = 1 << 4;
+const SHOW_MEMORY: u32 = 1 << 5;
 const SHOW_UID: u32 = 1 << 6;
 const NAME: u16 = 0;
+const PEER: u16 = 2;
 const QUEUES: u16 = 4;
+const MEMORY: u16 = 5;
 const SHUTDOWN: u16 = 6;
 const UID: u16 = 7;
 /// `TCP_ESTABLISHED`, `TCP_CLOSE` and `TCP_LISTEN`, which unix sockets have as well.
@@ -58,8 +63,10 @@ struct Answer {
 /// ENOMEM; EINTR: who asks is ending.
 pub(super) fn list(asker: &Asker<'_>, question: &Question) -> Result<Vec<Vec<u8>>, Errno> {
     let sockets = asker.namespace.unix_sockets().all();
-    let is_wanted = |one: &&Arc<UnixSocket>| question.states >> state_of(one) & 1 == 1;
-    gather(sockets.iter().filter(is_wanted).map(|one| answer(asker, question, one)))
+    let inodes = inodes(&sockets);
+    // One that nobody has accepted has no inode.
+    let is_wanted = |one: &&Arc<UnixSocket>| one.is_accepted() && question.states >> state_of(one) & 1 == 1;
+    gather(sockets.iter().filter(is_wanted).map(|one| answer(asker, question, one, &inodes)))
 }
 
 /// The one socket that a question names.
@@ -71,10 +78,17 @@ pub(super) fn find(asker: &Asker<'_>, question: &Question) -> Result<Vec<u8>, Er
         return Err(Errno::EINVAL);
     }
     let sockets = asker.namespace.unix_sockets().all();
-    let is_it = |one: &&Arc<UnixSocket>| one.common().inode().ino() as u32 == question.inode;
+    let is_it =
+        |one: &&Arc<UnixSocket>| one.is_accepted() && one.common().inode().ino() as u32 == question.inode;
     let found = sockets.iter().find(is_it).ok_or(Errno::ENOENT)?;
     let is_same = question.cookie == NO_COOKIE || question.cookie == cookie_of(found);
-    if is_same { Ok(answer(asker, question, found)) } else { Err(Errno::ESTALE) }
+    if is_same { Ok(answer(asker, question, found, &inodes(&sockets))) } else { Err(Errno::ESTALE) }
+}
+
+/// The inodes of sockets, by their own numbers.
+fn inodes(sockets: &[Arc<UnixSocket>]) -> BTreeMap<usize, u32> {
+    let accepted = sockets.iter().filter(|one| one.is_accepted());
+    accepted.map(|one| (one.numbers().0, one.common().inode().ino() as u32)).collect()
 }
 
 fn state_of(one: &UnixSocket) -> u8 {
@@ -90,7 +104,12 @@ fn cookie_of(one: &UnixSocket) -> [u32; 2] {
     [inode as u32, (inode >> 32) as u32]
 }
 
-fn answer(asker: &Asker<'_>, question: &Question, one: &UnixSocket) -> Vec<u8> {
+fn answer(
+    asker: &Asker<'_>,
+    question: &Question,
+    one: &UnixSocket,
+    inodes: &BTreeMap<usize, u32>,
+) -> Vec<u8> {
     let metadata = one.common().inode().metadata();
     let answer = Answer {
         family: AF_UNIX as u8,
@@ -109,12 +128,27 @@ fn answer(asker: &Asker<'_>, question: &Question, one: &UnixSocket) -> Vec<u8> {
     if question.show & SHOW_NAME != 0 && !name.is_empty() {
         told.extend(attribute(NAME, name));
     }
+    // A peer that nobody has accepted is told of without an inode.
+    if let Some(peer) = one.numbers().1.filter(|_| question.show & SHOW_PEER != 0) {
+        told.extend(attribute(PEER, inodes.get(&peer).copied().unwrap_or(0).as_bytes().to_vec()));
+    }
+    let count = |bytes: usize| u32::try_from(bytes).unwrap_or(u32::MAX);
+    let (received, sent) = one.queues();
+    let (received, sent) = (count(received), count(sent));
     if question.show & SHOW_QUEUES != 0 {
-        told.extend(attribute(QUEUES, [0_u32; 2].as_bytes().to_vec()));
+        told.extend(attribute(QUEUES, [received, sent].as_bytes().to_vec()));
+    }
+    if question.show & SHOW_MEMORY != 0 {
+        let options = one.common().options();
+        let is_listener = state_of(one) == LISTENS;
+        let (received, sent) = if is_listener { (0, 0) } else { (received, sent) };
+        let (room, send_room) = (options.receive_buffer_bytes, options.send_buffer_bytes);
+        let memory = [received, room, sent, send_room, 0, 0, 0, 0, 0];
+        told.extend(attribute(MEMORY, memory.as_bytes().to_vec()));
     }
     if question.show & SHOW_UID != 0 {
         told.extend(attribute(UID, asker.users.from_kernel_uid(metadata.uid).0.as_bytes().to_vec()));
     }
-    told.extend(attribute(SHUTDOWN, vec![0]));
+    told.extend(attribute(SHUTDOWN, vec![one.shut_halves()]));
     told
 }
