@@ -208,7 +208,7 @@ impl NetworkSettings {
             _ => {}
         }
         match numbers[..] {
-            [] => Ok(()),
+            _ if setting.is_action() => Ok(()),
             [number] if self.buffers.set(directory, kept.name(), number) => Ok(()),
             _ => self.store(directory, link, kept.name(), numbers),
         }

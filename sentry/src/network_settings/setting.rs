@@ -91,6 +91,11 @@ impl Setting {
         self.name
     }
 
+    /// Whether writing it does something once, and nothing is kept.
+    pub(super) fn is_action(&self) -> bool {
+        matches!(self.contents, Contents::Action)
+    }
+
     /// The permissions of its file.
     pub fn permissions(&self) -> u32 {
         match self.contents {
