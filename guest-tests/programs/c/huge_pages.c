@@ -112,6 +112,11 @@ static void check_limits(void) {
   COUNTS(10, 10, 10, 2);
   memory[0] = 1;
   COUNTS(10, 9, 9, 2);
+  char text[16];
+  read_file(POOL, text, sizeof text);
+  CHECK_EQ(atoi(text), 8);
+  read_file("/sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages", text, sizeof text);
+  CHECK_EQ(atoi(text), 10);
   OK(munmap(memory, 10 * HUGE));
   COUNTS(8, 8, 0, 0);
   set(OVERCOMMIT, 0);

@@ -261,6 +261,24 @@ static HUGE_PAGE_POOL: Directory<Machine> = fixed(&[
     text("surplus_hugepages", huge_pages!(surplus)),
 ]);
 
+/// Those of the one node: all.
+static NODE_HUGE_PAGE_SIZES: Directory<Machine> = fixed(&[
+    directory("hugepages-1048576kB", &NODE_GIANT_PAGE_POOL),
+    directory("hugepages-2048kB", &NODE_HUGE_PAGE_POOL),
+]);
+
+static NODE_HUGE_PAGE_POOL: Directory<Machine> = fixed(&[
+    text("free_hugepages", huge_pages!(free)),
+    setting("nr_hugepages", huge_pages!(total), set_huge_pages),
+    text("surplus_hugepages", huge_pages!(surplus)),
+]);
+
+static NODE_GIANT_PAGE_POOL: Directory<Machine> = fixed(&[
+    text("free_hugepages", |_, _| Ok(b"0\n".into())),
+    giant_pages("nr_hugepages"),
+    text("surplus_hugepages", |_, _| Ok(b"0\n".into())),
+]);
+
 /// None are set aside: there is never a piece of memory for one, however many are wanted.
 static GIANT_PAGE_POOL: Directory<Machine> = fixed(&[
     text("free_hugepages", |_, _| Ok(b"0\n".into())),
@@ -351,6 +369,7 @@ static NODE: Directory<Machine> = fixed(&[
     text("cpulist", all_cpus),
     text("cpumap", all_mask),
     text("distance", |_, _| Ok(b"10\n".into())),
+    directory("hugepages", &NODE_HUGE_PAGE_SIZES),
     text("meminfo", node::memory),
     text("numastat", node::placement),
     text("vmstat", node::statistics),

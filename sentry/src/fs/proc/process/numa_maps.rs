@@ -3,9 +3,8 @@
 use std::io::Write;
 
 use crate::fs::proc::source::{MappingStatus, Process};
-use crate::memory::MemoryPolicy;
-
-const PAGE_BYTES: u64 = crate::platform::PAGE_SIZE;
+use crate::memory::{HUGE_PAGE_BYTES, MappingFlags, MemoryPolicy};
+use crate::platform::PAGE_SIZE;
 
 /// The line of a mapping.
 pub(super) fn numa_maps(text: &mut Vec<u8>, process: &dyn Process, mapping: &MappingStatus) {
@@ -37,7 +36,12 @@ fn append_name(text: &mut Vec<u8>, name: &[u8]) {
 }
 
 fn append_pages(text: &mut Vec<u8>, mapping: &MappingStatus) {
-    let [file, anonymous] = mapping.resident_bytes.map(|len_bytes| len_bytes / PAGE_BYTES);
+    let is_huge = mapping.flags.contains(MappingFlags::HUGETLB);
+    let page_bytes = if is_huge { HUGE_PAGE_BYTES } else { PAGE_SIZE };
+    let [file, anonymous] = mapping.resident_bytes.map(|len_bytes| len_bytes / page_bytes);
+    if is_huge {
+        text.extend_from_slice(b" huge");
+    }
     let pages = file + anonymous;
     if pages == 0 {
         return;
@@ -48,5 +52,5 @@ fn append_pages(text: &mut Vec<u8>, mapping: &MappingStatus) {
     if file > 0 {
         let _ = write!(text, " mapped={pages}");
     }
-    let _ = write!(text, " N0={pages} kernelpagesize_kB={}", PAGE_BYTES / 1024);
+    let _ = write!(text, " N0={pages} kernelpagesize_kB={}", page_bytes / 1024);
 }

@@ -626,8 +626,16 @@ static VM: Directory<About> = Directory {
         number!("memfd_noexec", MemfdNoexec),
         fixed!("mmap_min_addr", 65536),
         fixed!("mmap_rnd_bits", 28),
-        huge_pages!("nr_hugepages", |counts| counts.total, FrameAllocator::set_huge_pages),
-        huge_pages!("nr_hugepages_mempolicy", |counts| counts.total, FrameAllocator::set_huge_pages),
+        huge_pages!(
+            "nr_hugepages",
+            |counts| counts.total.saturating_sub(counts.surplus),
+            FrameAllocator::set_huge_pages
+        ),
+        huge_pages!(
+            "nr_hugepages_mempolicy",
+            |counts| counts.total.saturating_sub(counts.surplus),
+            FrameAllocator::set_huge_pages
+        ),
         huge_pages!(
             "nr_overcommit_hugepages",
             |counts| counts.overcommit,

@@ -3,6 +3,7 @@
 mod configuration;
 mod cpuinfo;
 mod figures;
+mod page_numbers;
 mod sysvipc;
 
 use std::sync::Arc;
@@ -49,6 +50,9 @@ static TOP: Directory<About> = Directory {
         text("key-users", key_users),
         text("keys", |about, viewer| Ok(about.source().list_keys(viewer))),
         private_text("kmsg", |_, _| Ok(Vec::new())),
+        Entry { name: "kpagecgroup", permissions: 0o400, node: Node::File(page_numbers::counts) },
+        Entry { name: "kpagecount", permissions: 0o400, node: Node::File(page_numbers::counts) },
+        Entry { name: "kpageflags", permissions: 0o400, node: Node::File(page_numbers::flags) },
         text("loadavg", |about, viewer| {
             Ok(figures::loadavg(&about.source().system(), about.source().last_number(viewer)))
         }),
