@@ -196,6 +196,72 @@ static void a_foreground_hears_when_the_leader_exits(void) {
   }
 }
 
+// A process that leads no session gives the terminal up for itself; who was made before the session had one has none.
+static void each_process_has_it_or_not(void) {
+  pid_t early, late, grandchild;
+  int ready[2];
+  char byte;
+  OK(pipe(ready));
+  IN_CHILD(early) {
+    CHECK_EQ(read(ready[0], &byte, 1), 1);
+    CHECK_ERRNO(open("/dev/tty", O_RDWR), ENXIO);
+    CHECK_ERRNO(tcgetpgrp(slave), ENOTTY);
+    CHECK_ERRNO(ioctl(slave, TIOCNOTTY), ENOTTY);
+  }
+  OK(ioctl(slave, TIOCSCTTY, 0));
+  CHECK_EQ(write(ready[1], "x", 1), 1);
+  WAIT_OK(early);
+  IN_CHILD(late) {
+    OK(close(open("/dev/tty", O_RDWR)));
+    CHECK_EQ(tcgetpgrp(slave), getppid());
+    OK(ioctl(slave, TIOCNOTTY));
+    CHECK_ERRNO(ioctl(slave, TIOCNOTTY), ENOTTY);
+    CHECK_ERRNO(open("/dev/tty", O_RDWR), ENXIO);
+    CHECK_ERRNO(tcgetpgrp(slave), ENOTTY);
+    IN_CHILD(grandchild) { CHECK_ERRNO(open("/dev/tty", O_RDWR), ENXIO); }
+    WAIT_OK(grandchild);
+  }
+  WAIT_OK(late);
+  OK(close(open("/dev/tty", O_RDWR)));
+  CHECK(hang_ups == 0);
+}
+
+// What TIOCGPTPEER opens is the slave's node: its mode and owner are changed, and it is opened again.
+static void a_peer_is_the_node(void) {
+  int peer = OK(ioctl(master, TIOCGPTPEER, O_RDWR | O_NOCTTY));
+  char name[64];
+  struct stat before, after;
+  snprintf(name, sizeof name, "/proc/self/fd/%d", peer);
+  OK(fchmod(peer, 0604));
+  OK(fchown(peer, 3, 4));
+  OK(fstat(peer, &before));
+  CHECK(before.st_mode == (S_IFCHR | 0604) && before.st_uid == 3 && before.st_gid == 4);
+  OK(stat(ptsname(master), &after));
+  CHECK(before.st_ino == after.st_ino && before.st_dev == after.st_dev && before.st_mode == after.st_mode);
+  int again = OK(open(name, O_RDWR | O_NOCTTY));
+  CHECK_EQ(write(again, "x", 1), 1);
+  CHECK_EQ(read(master, name, 1), 1);
+  OK(close(again)), OK(close(peer));
+}
+
+// The settings are the slave's, for the foreground alone at whichever end.
+static void the_master_sets_for_the_foreground(void) {
+  struct termios settings;
+  pid_t pid;
+  OK(ioctl(slave, TIOCSCTTY, 0));
+  OK(tcgetattr(master, &settings));
+  IN_CHILD(pid) {
+    OK(setpgid(0, 0));
+    signal(SIGTTOU, SIG_DFL);
+    CHECK_EQ(tcsetattr(master, TCSANOW, &settings), 0);
+  }
+  int status;
+  OK(waitpid(pid, &status, WUNTRACED));
+  CHECK(WIFSTOPPED(status) && WSTOPSIG(status) == SIGTTOU);
+  OK(kill(pid, SIGKILL));
+  WAIT_SIGNALED(pid, SIGKILL);
+}
+
 static void the_master_s_end_hangs_up(void) {
   OK(ioctl(slave, TIOCSCTTY, 0));
   int terminal = OK(open("/dev/tty", O_RDWR));
@@ -227,6 +293,9 @@ int main(void) {
   in_session(the_privileged_may_steal_one);
   in_session(errors_of_a_foreground);
   in_session(an_orphaned_group_gets_errors);
+  in_session(each_process_has_it_or_not);
+  in_session(a_peer_is_the_node);
+  in_session(the_master_sets_for_the_foreground);
   in_session(the_master_s_end_hangs_up);
   a_foreground_hears_when_the_leader_exits();
   return 0;

@@ -101,6 +101,7 @@ impl InitProgram {
             process_id: 1,
             thread_id: 1,
             session_id: 1,
+            association: 0,
         };
         let task_fs = TaskFs::new(self.mounts.clone());
         task_fs.set_working_directory(self.find_working_directory(&task_fs.view(), &viewer)?);

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::signalfd::PendingSignals;
+use super::terminal::SessionMember;
 use super::{Fd, FileDescription};
 use crate::Errno;
 use crate::cred::{Credentials, Namespace};
@@ -36,6 +37,10 @@ pub trait Caller: Pace {
     fn process_group_id(&self) -> i32;
     /// The caller's session, numbered so.
     fn session_id(&self) -> i32;
+    /// The caller's process, as terminals know it.
+    fn session_member(&self) -> SessionMember;
+    /// Has the caller's process, which leads no session, be without a terminal.
+    fn forget_terminal(&self);
     /// Sends `signal` to each process of the process group numbered so.
     fn signal_process_group(&self, process_group_id: i32, signal: i32);
     /// Whether something waits for the caller to come out of a long operation.

@@ -16,6 +16,7 @@ use super::locks::FileLocks;
 use super::metadata::{AttributeChanges, DeviceNumber, FileKind, Metadata};
 use super::path::Path;
 use super::pseudo::refused_creation;
+use super::terminal::SessionMember;
 use super::write_count::WriteCount;
 use super::{Access, File, OpenFlags};
 use crate::Errno;
@@ -32,13 +33,21 @@ pub struct Viewer {
     pub thread_id: i32,
     /// Its session, numbered so.
     pub session_id: i32,
+    /// What terminals know it by ([`SessionMember::association`]).
+    pub association: u64,
 }
 
 impl Viewer {
     /// The sentry itself, with every capability. `user_namespace` is any one of the kernel.
     pub fn kernel(user_namespace: &Arc<UserNamespace>) -> Self {
         let credentials = Arc::new(Credentials::root(user_namespace.outermost()));
-        Self { credentials, process_id: 0, thread_id: 0, session_id: 0 }
+        Self { credentials, process_id: 0, thread_id: 0, session_id: 0, association: 0 }
+    }
+
+    /// Its process, as terminals know it.
+    pub fn session_member(&self) -> SessionMember {
+        let Self { process_id, session_id, association, .. } = *self;
+        SessionMember { process_id, session_id, association }
     }
 
     /// The sentry itself, in an initial user namespace of its own.

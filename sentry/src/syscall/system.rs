@@ -40,8 +40,7 @@ fn vhangup(task: &mut CurrentTask) -> Result<(), Errno> {
     if !task.credentials().has(Capabilities::SYS_TTY_CONFIG) {
         return Err(Errno::EPERM);
     }
-    let session = task.session_id();
-    task.kernel().terminals().hang_up(session);
+    task.kernel().terminals().hang_up(task.session_member());
     Ok(())
 }
 

@@ -10,6 +10,7 @@ use crate::cred::{Credentials, Namespace, NamespaceKind};
 use crate::fs::nsfs::NamespaceFile;
 use crate::fs::signalfd::PendingSignals;
 use crate::fs::sleeper::Sleeper;
+use crate::fs::terminal::SessionMember;
 use crate::fs::{Caller, Fd, FileDescription, OpenFlags, Path, Resolver, TaskFs, Viewer};
 use crate::memory::MemoryManager;
 use crate::net::{NetworkNamespace, SocketCaller};
@@ -35,6 +36,15 @@ impl Task {
         self.kernel().tasks().group_number(self.thread_group(), root).0
     }
 
+    /// Its process, as terminals know it.
+    pub(crate) fn session_member(&self) -> SessionMember {
+        SessionMember {
+            process_id: self.root_process_id(),
+            session_id: self.root_process_group_and_session().1.0,
+            association: self.thread_group().terminal_association(),
+        }
+    }
+
     fn root_process_group_and_session(&self) -> (Tid, Tid) {
         let tasks = self.kernel().tasks();
         tasks.process_group_and_session(self.thread_group(), tasks.root())
@@ -48,6 +58,7 @@ impl Sleeper for Task {
             process_id: self.root_process_id(),
             thread_id: self.root_tid(),
             session_id: self.root_process_group_and_session().1.0,
+            association: self.thread_group().terminal_association(),
         }
     }
 
@@ -151,6 +162,14 @@ impl Caller for CurrentTask {
 
     fn session_id(&self) -> i32 {
         self.root_process_group_and_session().1.0
+    }
+
+    fn session_member(&self) -> SessionMember {
+        self.task().session_member()
+    }
+
+    fn forget_terminal(&self) {
+        self.thread_group().set_terminal_association(0);
     }
 
     fn signal_process_group(&self, process_group_id: i32, signal: i32) {

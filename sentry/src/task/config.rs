@@ -302,6 +302,8 @@ impl CurrentTask {
         child.set_executed_in(group.executed_in());
         child.set_dumpable(group.dumpable());
         child.set_core_filter(group.core_filter());
+        let association = self.kernel().terminals().association_of(self.task().session_member());
+        child.set_terminal_association(association);
         child
     }
 }

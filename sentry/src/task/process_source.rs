@@ -331,14 +331,13 @@ impl Process for TaskView {
         };
         let terminals = task.kernel.terminals();
         let tasks = task.kernel.tasks();
-        let (_, session) = tasks.process_group_and_session(&task.group, tasks.root());
-        let session = session.0;
+        let (terminal, terminal_foreground) = terminals.device_and_foreground(task.session_member());
         let mut status = ProcessStatus {
             name: task.name(),
             tracer_id: tasks.tracer_number(task, &self.namespace).0,
             state,
-            terminal: terminals.device_of_session(session),
-            terminal_foreground: terminals.foreground_of_session(session),
+            terminal,
+            terminal_foreground,
             minor_faults: [own.minor_faults, children.minor_faults],
             user_time: [own.user_time, children.user_time],
             system_time: [own.system_time, children.system_time],

@@ -1,6 +1,6 @@
 //! A process: what its tasks share.
 
-use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU8, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU8, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use parking_lot::Mutex;
@@ -52,6 +52,8 @@ pub struct ThreadGroup {
     pub(crate) timers: crate::time::ProcessTimers,
     /// Its contexts of asynchronous input and output.
     pub(crate) aio_contexts: crate::aio::Contexts,
+    /// What terminals know it by, unless it leads a session.
+    terminal_association: AtomicU64,
     /// What the sentry's heap holds for it.
     heap: OnceLock<Arc<HeapAccount>>,
 }
@@ -179,6 +181,7 @@ impl ThreadGroup {
             personality: AtomicU32::new(0),
             timers: crate::time::ProcessTimers::default(),
             aio_contexts: crate::aio::Contexts::default(),
+            terminal_association: AtomicU64::new(0),
             heap: OnceLock::new(),
         })
     }
@@ -186,6 +189,16 @@ impl ThreadGroup {
     /// What the sentry's heap holds for it, out of the memory that `frames` has.
     pub(super) fn heap_of(&self, frames: &Arc<FrameAllocator>) -> &Arc<HeapAccount> {
         self.heap.get_or_init(|| frames.new_heap_account())
+    }
+
+    /// What terminals know it by ([`SessionMember::association`](crate::fs::terminal::SessionMember::association)).
+    pub(crate) fn terminal_association(&self) -> u64 {
+        self.terminal_association.load(Ordering::Relaxed)
+    }
+
+    /// Sets what terminals know it by.
+    pub(crate) fn set_terminal_association(&self, association: u64) {
+        self.terminal_association.store(association, Ordering::Relaxed);
     }
 
     /// Unique in its kernel, and never given again: tgids are.

@@ -33,7 +33,7 @@ impl DeviceDriver for TerminalDevices {
         const TTY: u32 = 0;
         const CONSOLE: u32 = 1;
         match device.minor {
-            TTY => self.terminals.open(viewer.session_id),
+            TTY => self.terminals.open_of(viewer.session_member()),
             CONSOLE => self.terminals.open(FIRST_SESSION),
             _ => Err(Errno::ENXIO),
         }

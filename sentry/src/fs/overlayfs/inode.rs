@@ -139,7 +139,7 @@ impl OverlayInode {
     /// Who reads and writes layers.
     pub(super) fn mounter(&self) -> Viewer {
         let credentials = self.overlay.mounter.clone();
-        Viewer { credentials, process_id: 0, thread_id: 0, session_id: 0 }
+        Viewer { credentials, process_id: 0, thread_id: 0, session_id: 0, association: 0 }
     }
 
     /// The number of the device, and of the inode.

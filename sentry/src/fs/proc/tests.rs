@@ -333,7 +333,7 @@ fn links_lead_to_the_viewer_and_to_open_files() {
 #[test]
 fn another_user_may_not_look_inside() {
     let credentials = Arc::new(crate::cred::Credentials::test_user(7, 7));
-    let stranger = Viewer { credentials, process_id: 1, thread_id: 1, session_id: 1 };
+    let stranger = Viewer { credentials, process_id: 1, thread_id: 1, session_id: 1, association: 0 };
     for private in ["12/environ", "12/maps", "12/auxv", "12/io"] {
         assert_eq!(read_as(private, &stranger).err(), Some(Errno::EACCES), "{private}");
     }

@@ -7,7 +7,7 @@ use linux_raw_sys::general as uapi;
 use linux_raw_sys::ioctl as requests;
 
 use super::pair::{Pair, byte_to_type};
-use super::slave::Line;
+use super::slave::{Line, changes_settings};
 use crate::Errno;
 use crate::fs::terminal::ControllingTerminal;
 use crate::fs::{Caller, File, FileDescription, Inode, LongText, Metadata, OpenFlags, TransferUnit};
@@ -186,7 +186,12 @@ impl File for Master {
                 self.pair.state.lock().discipline.send_to_master(byte);
                 self.pair.announce();
             }
-            _ => return self.pair.ioctl(request, argument, caller),
+            _ => {
+                if changes_settings(request) {
+                    self.pair.job_control.check_foreground(caller, uapi::SIGTTOU)?;
+                }
+                return self.pair.ioctl(request, argument, caller);
+            }
         }
         Ok(0)
     }

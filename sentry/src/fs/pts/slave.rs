@@ -6,11 +6,12 @@ use std::sync::Arc;
 use linux_raw_sys::general as uapi;
 use linux_raw_sys::ioctl as requests;
 
+use super::PtsNode;
 use super::pair::{Pair, State, byte_to_type, slave_device};
 use crate::Errno;
 use crate::cred::Capabilities;
 use crate::fs::terminal::{ControllingTerminal, JobControl};
-use crate::fs::{Caller, DeviceNumber, File, Metadata, ReadPace, TransferUnit};
+use crate::fs::{Caller, DeviceNumber, File, Inode, Metadata, ReadPace, TransferUnit};
 use crate::platform::VirtualAddress;
 use crate::wait::{Events, WaitQueue};
 
@@ -187,6 +188,11 @@ impl File for Slave {
         Ok(*self.pair.attributes().lock())
     }
 
+    fn nameless_inode(&self) -> Option<Arc<dyn Inode>> {
+        // TIOCGPTPEER opens the node, too.
+        Some(Arc::new(PtsNode::new(&self.pair)))
+    }
+
     fn anonymous_name(&self) -> String {
         format!("/dev/pts/{}", self.pair.number)
     }
@@ -211,24 +217,14 @@ impl Drop for Slave {
 
 /// Whether an ioctl changes what the foreground sees of the terminal: it is for the foreground, then.
 fn changes_the_terminal(request: u32) -> bool {
-    matches!(
-        request,
-        requests::TCSETS
-            | requests::TCSETSW
-            | requests::TCSETSF
-            | requests::TCSETS2
-            | requests::TCSETSW2
-            | requests::TCSETSF2
-            | requests::TCSETA
-            | requests::TCSETAW
-            | requests::TCSETAF
-            | requests::TIOCSETD
-            | requests::TCXONC
-            | requests::TCSBRK
-            | requests::TCSBRKP
-            | requests::TIOCSBRK
-            | requests::TIOCCBRK
-    )
+    use requests::{TCSBRK, TCSBRKP, TCXONC, TIOCCBRK, TIOCSBRK, TIOCSETD};
+    changes_settings(request) || matches!(request, TIOCSETD | TCXONC | TCSBRK | TCSBRKP | TIOCSBRK | TIOCCBRK)
+}
+
+/// Whether an ioctl changes the slave's settings, at whichever end.
+pub(super) fn changes_settings(request: u32) -> bool {
+    use requests::{TCSETA, TCSETAF, TCSETAW, TCSETS, TCSETS2, TCSETSF, TCSETSF2, TCSETSW, TCSETSW2};
+    matches!(request, TCSETS | TCSETSW | TCSETSF | TCSETS2 | TCSETSW2 | TCSETSF2 | TCSETA | TCSETAW | TCSETAF)
 }
 
 /// The slave as a session's controlling terminal.

@@ -5,7 +5,7 @@
 //! `ControllingTerminals::by_session`, and that before `cut_off`; signals are sent with neither held.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use linux_raw_sys::general::{SIGCONT, SIGHUP, SIGTTIN, SIGTTOU};
@@ -28,6 +28,24 @@ pub trait ProcessGroups: Send + Sync {
     fn session_of_process_group(&self, process_group_id: i32) -> Option<i32>;
 }
 
+/// A process, as terminals know it: it has its session's terminal if it leads the session, or if it was made by one that had
+/// it and has not given it up since (`man 2 ioctl_tty`, TIOCNOTTY).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SessionMember {
+    /// Its number in the root PID namespace.
+    pub process_id: i32,
+    /// Its session's, there.
+    pub session_id: i32,
+    /// Which [association](ControllingTerminals::association_of) of a terminal with a session it was made in; 0 for none.
+    pub association: u64,
+}
+
+impl SessionMember {
+    fn is_leader(&self) -> bool {
+        self.process_id == self.session_id && self.process_id != 0
+    }
+}
+
 /// Which terminal controls which session.
 #[derive(Default)]
 pub struct ControllingTerminals {
@@ -38,6 +56,8 @@ pub struct ControllingTerminals {
     /// How many pseudoterminals there are, of all instances of devpts.
     pairs: AtomicUsize,
     settings: Arc<KernelSettings>,
+    /// How often a terminal came to control a session.
+    associations: AtomicU64,
 }
 
 /// A terminal that can control a session.
@@ -87,7 +107,28 @@ impl ControllingTerminals {
         let _ = self.groups.set(groups);
     }
 
-    /// A new open file of the session's controlling terminal, for /dev/tty.
+    /// The terminal that a process has.
+    fn of_member(&self, member: SessionMember) -> Option<Arc<dyn ControllingTerminal>> {
+        let terminal = self.by_session.lock().get(&member.session_id).cloned()?;
+        let has_it = member.is_leader() || terminal.job_control().is_association(member.association);
+        has_it.then_some(terminal)
+    }
+
+    /// What a child of the process is to have as [`SessionMember::association`], that it has the same terminal.
+    pub fn association_of(&self, member: SessionMember) -> u64 {
+        let terminal = self.of_member(member);
+        terminal.map_or(0, |terminal| terminal.job_control().state.lock().association)
+    }
+
+    /// A new open file of the terminal that a process has, for /dev/tty.
+    ///
+    /// # Errors
+    /// ENXIO if it has none.
+    pub fn open_of(&self, member: SessionMember) -> Result<Arc<dyn File>, Errno> {
+        Ok(self.of_member(member).ok_or(Errno::ENXIO)?.open_again())
+    }
+
+    /// A new open file of the session's controlling terminal.
     ///
     /// # Errors
     /// ENXIO if it has none.
@@ -96,16 +137,17 @@ impl ControllingTerminals {
         Ok(terminal.open_again())
     }
 
-    /// The foreground process group of the session's terminal, -1 without one, as /proc/PID/stat's `tpgid`.
+    /// The terminal that a process has, and its foreground process group, -1 without one: /proc/PID/stat's `tty_nr` and
+    /// `tpgid`.
+    pub fn device_and_foreground(&self, member: SessionMember) -> (Option<DeviceNumber>, i32) {
+        let Some(terminal) = self.of_member(member) else { return (None, -1) };
+        (Some(terminal.device()), terminal.job_control().foreground().unwrap_or(-1))
+    }
+
+    /// The foreground process group of the session's terminal, -1 without one.
     pub fn foreground_of_session(&self, session_id: i32) -> i32 {
         let terminal = self.by_session.lock().get(&session_id).cloned();
         terminal.and_then(|terminal| terminal.job_control().foreground()).unwrap_or(-1)
-    }
-
-    /// The session's terminal, as /proc/PID/stat's `tty_nr`.
-    pub fn device_of_session(&self, session_id: i32) -> Option<DeviceNumber> {
-        let terminal = self.by_session.lock().get(&session_id).cloned();
-        terminal.map(|terminal| terminal.device())
     }
 
     /// Sends `signal` to the foreground of the session's terminal. Returns whether there is one.
@@ -117,10 +159,9 @@ impl ControllingTerminals {
         foreground > 0
     }
 
-    /// Hangs up the session's terminal, if it has one (`man 2 vhangup`).
-    pub fn hang_up(&self, session_id: i32) {
-        let terminal = self.by_session.lock().get(&session_id).cloned();
-        if let Some(terminal) = terminal {
+    /// Hangs up the terminal that a process has (`man 2 vhangup`).
+    pub fn hang_up(&self, member: SessionMember) {
+        if let Some(terminal) = self.of_member(member) {
             terminal.hang_up();
         }
     }
@@ -164,6 +205,15 @@ pub struct JobControl {
 struct State {
     session: Option<i32>,
     foreground: Option<i32>,
+    /// Which of all associations with sessions this is; 0 for none.
+    association: u64,
+}
+
+impl State {
+    fn is_of(&self, member: &SessionMember) -> bool {
+        let has_it = member.is_leader() || self.association != 0 && self.association == member.association;
+        self.session == Some(member.session_id) && has_it
+    }
 }
 
 impl JobControl {
@@ -228,12 +278,18 @@ impl JobControl {
         }
         by_session.insert(session, terminal);
         self.terminals.cut_off.lock().remove(&session);
-        *state = State { session: Some(session), foreground: Some(foreground) };
+        let association = self.terminals.associations.fetch_add(1, Ordering::Relaxed) + 1;
+        *state = State { session: Some(session), foreground: Some(foreground), association };
         Ok(())
     }
 
+    fn is_association(&self, association: u64) -> bool {
+        association != 0 && self.state.lock().association == association
+    }
+
+    /// Whether it is the terminal that the caller has.
     fn is_controlling(&self, caller: &dyn Caller) -> bool {
-        self.session() == Some(caller.session_id())
+        self.state.lock().is_of(&caller.session_member())
     }
 
     /// What a background process group gets for touching the terminal (`__signal` is SIGTTIN or SIGTTOU).
@@ -243,7 +299,7 @@ impl JobControl {
     pub fn check_foreground(&self, caller: &dyn Caller, signal: u32) -> Result<(), Errno> {
         let state = *self.state.lock();
         let group = caller.process_group_id();
-        let is_background = state.session == Some(caller.session_id())
+        let is_background = state.is_of(&caller.session_member())
             && state.foreground.is_some_and(|foreground| foreground != group);
         if !is_background {
             return Ok(());
@@ -313,8 +369,11 @@ impl JobControl {
         if !self.is_controlling(caller) {
             return Err(Errno::ENOTTY);
         }
-        if caller.process_id() == caller.session_id() {
-            self.terminals.give_up(caller.session_id());
+        let member = caller.session_member();
+        if member.is_leader() {
+            self.terminals.give_up(member.session_id);
+        } else {
+            caller.forget_terminal();
         }
         Ok(())
     }

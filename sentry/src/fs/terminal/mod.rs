@@ -4,5 +4,5 @@ mod job_control;
 mod termios;
 
 pub(crate) use job_control::ControllingTerminal;
-pub use job_control::{ControllingTerminals, JobControl, ProcessGroups};
+pub use job_control::{ControllingTerminals, JobControl, ProcessGroups, SessionMember};
 pub use termios::{Termios, WindowSize};

@@ -51,7 +51,13 @@ fn a_session_leader_s_first_open_gives_it_the_terminal_and_others_do_not_take_it
     assert!(terminals.open(10).is_ok());
     assert!(terminals.open(20).is_err());
     assert_eq!(terminals.foreground_of_session(10), 10);
-    assert_eq!(terminals.device_of_session(10), Some(DeviceNumber::new(136, 7)));
+    let leader = SessionMember { process_id: 10, session_id: 10, association: 0 };
+    assert_eq!(terminals.device_and_foreground(leader), (Some(DeviceNumber::new(136, 7)), 10));
+    // Who was made before knows nothing of it, and who is made now does.
+    let earlier = SessionMember { process_id: 11, ..leader };
+    assert_eq!(terminals.device_and_foreground(earlier), (None, -1));
+    let child = SessionMember { process_id: 12, association: terminals.association_of(leader), ..leader };
+    assert_eq!(terminals.device_and_foreground(child), (Some(DeviceNumber::new(136, 7)), 10));
     assert_eq!(terminals.foreground_of_session(20), -1);
 }
 
