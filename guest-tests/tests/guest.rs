@@ -105,7 +105,10 @@ fn test_inside(options: &[&str], program: &Program) -> Result<(), Failed> {
 fn run_native(program: &Program) -> Result<Finished, Failed> {
     let words = words(program)?;
     let (executable, arguments) = words.split_first().ok_or("the program has no command")?;
-    run(Command::new(executable).args(arguments), program)
+    run(Command::new(executable).args(arguments), program).map_err(|failed| {
+        let reason = failed.message().unwrap_or_default();
+        format!("on Linux: {reason}").into()
+    })
 }
 
 /// Runs a command that must succeed within the program's time.

@@ -2,6 +2,9 @@
 # ext2, ext3 and ext4 on a loop device: made, filled, unmounted, found sound by e2fsck, mounted again, changed, and replayed from
 # the journal.
 # timeout: 120
+# In a mount namespace of its own: a sandbox that starts on the same host meanwhile would hold on to what is mounted here, and
+# the next mount of the same file would be what that was before.
+[ -n "$is_apart" ] || is_apart=1 exec unshare --mount --propagation private bash "$0"
 set -e
 unset LANG LC_ALL
 directory=$(mktemp -d)
