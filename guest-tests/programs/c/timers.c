@@ -4,14 +4,14 @@
 #include <sys/time.h>
 #include <sys/timerfd.h>
 
-static volatile sig_atomic_t count, code, value, overrun;
+static volatile sig_atomic_t count, code, value, most_overruns;
 
 static void note(int number, siginfo_t *info, void *context) {
   (void)number, (void)context;
   count++;
   code = info->si_code;
   value = info->si_value.sival_int;
-  overrun = info->si_overrun;
+  if (info->si_overrun > most_overruns) most_overruns = info->si_overrun;
 }
 
 static void wait_for_count(int wanted) {
@@ -81,10 +81,10 @@ static void posix_timers_signal_with_a_value(void) {
   sigset_t set = signals(SIGRTMIN + 1, 0);
   OK(sigprocmask(SIG_BLOCK, &set, NULL));
   sleep_ms(100);
-  count = 0;
-  OK(sigprocmask(SIG_UNBLOCK, &set, NULL)); // One signal stands for all expirations.
+  count = most_overruns = 0;
+  OK(sigprocmask(SIG_UNBLOCK, &set, NULL)); // One signal stands for all expirations; the next one may come already.
   CHECK(count >= 1 && count <= 2);
-  CHECK_CASE(overrun >= 4 || timer_getoverrun(timer) >= 4, "overrun %d", (int)overrun);
+  CHECK_CASE(most_overruns >= 4, "%d overruns", (int)most_overruns);
   OK(timer_settime(timer, 0, &(struct itimerspec){0}, &now));
   CHECK_EQ(now.it_interval.tv_nsec, 10000000);
   struct timespec until;
