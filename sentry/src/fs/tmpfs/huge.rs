@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 use std::sync::Arc;
 
+use super::options::parse_size;
 use super::{TmpfsOptions, new_instance_of};
 use crate::Errno;
 use crate::fs::file_system_type::{FileSystemType, MountRequest, Mounter, TypeFlags};
@@ -137,18 +138,4 @@ fn pages_of(text: &str, pool_pages: u64) -> Result<u64, Errno> {
         Some(percents) => Ok(pool_pages.saturating_mul(parse_size(percents)?) / 100),
         None => Ok(parse_size(text)? / HUGE_PAGE_BYTES),
     }
-}
-
-/// A number with k, m or g behind it.
-fn parse_size(text: &str) -> Result<u64, Errno> {
-    let digits = text.trim_end_matches(|c: char| !c.is_ascii_digit());
-    let shift = match text.get(digits.len()..).unwrap_or_default() {
-        "" => 0,
-        "k" | "K" => 10,
-        "m" | "M" => 20,
-        "g" | "G" => 30,
-        _ => return Err(Errno::EINVAL),
-    };
-    let number: u64 = digits.parse().map_err(|_| Errno::EINVAL)?;
-    number.checked_mul(1 << shift).ok_or(Errno::EINVAL)
 }

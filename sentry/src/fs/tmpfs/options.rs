@@ -137,11 +137,11 @@ impl TmpfsOptions {
             match name {
                 "size" | "nr_blocks" => {
                     let unit = if name == "size" { 1 } else { PAGE_SIZE };
-                    self.max_bytes = parse_size(value)?.saturating_mul(unit);
+                    self.max_bytes = parse_limit(value)?.saturating_mul(unit);
                     self.extras.has_no_size = self.max_bytes == u64::MAX;
                 }
                 "nr_inodes" => {
-                    let max_inodes = parse_size(value)?;
+                    let max_inodes = parse_limit(value)?;
                     self.max_inodes = max_inodes.min(Self::default().max_inodes);
                     self.extras.has_no_inodes = max_inodes == u64::MAX;
                 }
@@ -189,8 +189,19 @@ fn parse_id(text: &str) -> Result<u32, Errno> {
     text.parse().map_err(|_| Errno::EINVAL)
 }
 
-/// A number with k, m or g behind it; 0 is no limit.
-fn parse_size(text: &str) -> Result<u64, Errno> {
+/// A size; 0 is no limit.
+fn parse_limit(text: &str) -> Result<u64, Errno> {
+    match parse_size(text)? {
+        0 => Ok(u64::MAX),
+        size => Ok(size),
+    }
+}
+
+/// A number with k, m or g behind it.
+///
+/// # Errors
+/// EINVAL: it is none, or too large.
+pub(super) fn parse_size(text: &str) -> Result<u64, Errno> {
     let digits = text.trim_end_matches(|c: char| !c.is_ascii_digit());
     let shift = match text.get(digits.len()..).unwrap_or_default() {
         "" => 0,
@@ -200,7 +211,7 @@ fn parse_size(text: &str) -> Result<u64, Errno> {
         _ => return Err(Errno::EINVAL),
     };
     let number: u64 = digits.parse().map_err(|_| Errno::EINVAL)?;
-    Ok(if number == 0 { u64::MAX } else { number.checked_mul(1 << shift).ok_or(Errno::EINVAL)? })
+    number.checked_mul(1 << shift).ok_or(Errno::EINVAL)
 }
 
 #[cfg(test)]
