@@ -63,7 +63,7 @@ pub(super) fn find_highest_aligned(
 ) -> Option<u64> {
     let start = find_highest(mappings, within, len.checked_add(alignment - 1)?)?;
     // As high as that room allows.
-    Some((start + alignment - 1) & !(alignment - 1))
+    Some(start.next_multiple_of(alignment))
 }
 
 /// The lowest such pages.

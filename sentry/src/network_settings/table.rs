@@ -361,46 +361,33 @@ pub(super) static IPV6_ROUTE: &[Setting] = &[
 ];
 
 /// /proc/sys/net/ipv4/neigh/LINK.
-pub(super) static IPV4_NEIGHBOUR: &[Setting] = &[
-    ranged("anycast_delay", &[100], 0, INT_MAX),
-    ranged("app_solicit", &[0], 0, INT_MAX),
-    ranged("base_reachable_time", &[30], 0, INT_MAX),
-    ranged("base_reachable_time_ms", &[30_000], 0, INT_MAX),
-    ranged("delay_first_probe_time", &[5], 0, INT_MAX),
-    ranged("gc_stale_time", &[60], 0, INT_MAX),
-    ranged("interval_probe_time_ms", &[5000], 0, INT_MAX),
-    ranged("locktime", &[100], 0, INT_MAX),
-    ranged("mcast_resolicit", &[0], 0, INT_MAX),
-    ranged("mcast_solicit", &[3], 0, INT_MAX),
-    ranged("proxy_delay", &[80], 0, INT_MAX),
-    ranged("proxy_qlen", &[64], 0, INT_MAX),
-    ranged("retrans_time", &[100], 0, INT_MAX),
-    ranged("retrans_time_ms", &[1000], 0, INT_MAX),
-    ranged("ucast_solicit", &[3], 0, INT_MAX),
-    ranged("unres_qlen", &[101], 0, INT_MAX),
-    ranged("unres_qlen_bytes", &[212_992], 0, INT_MAX),
-];
+pub(super) static IPV4_NEIGHBOUR: &[Setting] = &neighbour(&[100], &[100]);
 
 /// /proc/sys/net/ipv6/neigh/LINK.
-pub(super) static IPV6_NEIGHBOUR: &[Setting] = &[
-    ranged("anycast_delay", &[100], 0, INT_MAX),
-    ranged("app_solicit", &[0], 0, INT_MAX),
-    ranged("base_reachable_time", &[30], 0, INT_MAX),
-    ranged("base_reachable_time_ms", &[30_000], 0, INT_MAX),
-    ranged("delay_first_probe_time", &[5], 0, INT_MAX),
-    ranged("gc_stale_time", &[60], 0, INT_MAX),
-    ranged("interval_probe_time_ms", &[5000], 0, INT_MAX),
-    ranged("locktime", &[0], 0, INT_MAX),
-    ranged("mcast_resolicit", &[0], 0, INT_MAX),
-    ranged("mcast_solicit", &[3], 0, INT_MAX),
-    ranged("proxy_delay", &[80], 0, INT_MAX),
-    ranged("proxy_qlen", &[64], 0, INT_MAX),
-    ranged("retrans_time", &[250], 0, INT_MAX),
-    ranged("retrans_time_ms", &[1000], 0, INT_MAX),
-    ranged("ucast_solicit", &[3], 0, INT_MAX),
-    ranged("unres_qlen", &[101], 0, INT_MAX),
-    ranged("unres_qlen_bytes", &[212_992], 0, INT_MAX),
-];
+pub(super) static IPV6_NEIGHBOUR: &[Setting] = &neighbour(&[0], &[250]);
+
+/// The settings of a link's neighbours; `locktime` and `retrans_time` differ by protocol.
+const fn neighbour(locktime: &'static [i64], retrans_time: &'static [i64]) -> [Setting; 17] {
+    [
+        ranged("anycast_delay", &[100], 0, INT_MAX),
+        ranged("app_solicit", &[0], 0, INT_MAX),
+        ranged("base_reachable_time", &[30], 0, INT_MAX),
+        ranged("base_reachable_time_ms", &[30_000], 0, INT_MAX),
+        ranged("delay_first_probe_time", &[5], 0, INT_MAX),
+        ranged("gc_stale_time", &[60], 0, INT_MAX),
+        ranged("interval_probe_time_ms", &[5000], 0, INT_MAX),
+        ranged("locktime", locktime, 0, INT_MAX),
+        ranged("mcast_resolicit", &[0], 0, INT_MAX),
+        ranged("mcast_solicit", &[3], 0, INT_MAX),
+        ranged("proxy_delay", &[80], 0, INT_MAX),
+        ranged("proxy_qlen", &[64], 0, INT_MAX),
+        ranged("retrans_time", retrans_time, 0, INT_MAX),
+        ranged("retrans_time_ms", &[1000], 0, INT_MAX),
+        ranged("ucast_solicit", &[3], 0, INT_MAX),
+        ranged("unres_qlen", &[101], 0, INT_MAX),
+        ranged("unres_qlen_bytes", &[212_992], 0, INT_MAX),
+    ]
+}
 
 /// What /proc/sys/net/ipv4/neigh/default and that of IPv6 have beside these: bounds of the whole table.
 pub(super) static NEIGHBOURS: &[Setting] = &[
