@@ -3,6 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use linux_raw_sys::net::{AF_INET, AF_INET6};
+use netlink_packet_core::NlasIterator;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 use super::super::reply::attribute;
@@ -104,18 +105,11 @@ impl Question {
 /// ENOENT.
 pub(super) fn check_protocol(attributes: &[u8], question: &Question) -> Result<(), Errno> {
     const PROTOCOL: u16 = 3;
-    const HEADER_BYTES: usize = 4;
-    let mut rest = attributes;
-    while let Some(&[low, high, kind_low, kind_high]) = rest.first_chunk::<HEADER_BYTES>() {
-        let len_bytes = usize::from(u16::from_ne_bytes([low, high]));
-        let value = rest.get(HEADER_BYTES..len_bytes).unwrap_or_default();
-        let number = value.first_chunk().map(|number| u32::from_ne_bytes(*number));
-        let is_other = number.is_some_and(|number| number != u32::from(question.protocol));
-        if u16::from_ne_bytes([kind_low, kind_high]) == PROTOCOL && is_other {
+    for attribute in NlasIterator::new(attributes).flatten().filter(|one| one.kind() == PROTOCOL) {
+        let number = attribute.value().first_chunk().map(|number| u32::from_ne_bytes(*number));
+        if number.is_some_and(|number| number != u32::from(question.protocol)) {
             return Err(Errno::ENOENT);
         }
-        let next_bytes = len_bytes.max(HEADER_BYTES).next_multiple_of(HEADER_BYTES);
-        rest = rest.get(next_bytes..).unwrap_or_default();
     }
     Ok(())
 }

@@ -63,7 +63,7 @@ struct Answer {
 /// ENOMEM; EINTR: who asks is ending.
 pub(super) fn list(asker: &Asker<'_>, question: &Question) -> Result<Vec<Vec<u8>>, Errno> {
     let sockets = asker.namespace.unix_sockets().all();
-    let inodes = inodes(&sockets);
+    let inodes = inodes(question, &sockets);
     // One that nobody has accepted has no inode.
     let is_wanted = |one: &&Arc<UnixSocket>| one.is_accepted() && question.states >> state_of(one) & 1 == 1;
     gather(sockets.iter().filter(is_wanted).map(|one| answer(asker, question, one, &inodes)))
@@ -82,11 +82,14 @@ pub(super) fn find(asker: &Asker<'_>, question: &Question) -> Result<Vec<u8>, Er
         |one: &&Arc<UnixSocket>| one.is_accepted() && one.common().inode().ino() as u32 == question.inode;
     let found = sockets.iter().find(is_it).ok_or(Errno::ENOENT)?;
     let is_same = question.cookie == NO_COOKIE || question.cookie == cookie_of(found);
-    if is_same { Ok(answer(asker, question, found, &inodes(&sockets))) } else { Err(Errno::ESTALE) }
+    if is_same { Ok(answer(asker, question, found, &inodes(question, &sockets))) } else { Err(Errno::ESTALE) }
 }
 
-/// The inodes of sockets, by their own numbers.
-fn inodes(sockets: &[Arc<UnixSocket>]) -> BTreeMap<usize, u32> {
+/// The inodes of sockets, by their own numbers, if peers are asked for.
+fn inodes(question: &Question, sockets: &[Arc<UnixSocket>]) -> BTreeMap<usize, u32> {
+    if question.show & SHOW_PEER == 0 {
+        return BTreeMap::new();
+    }
     let accepted = sockets.iter().filter(|one| one.is_accepted());
     accepted.map(|one| (one.numbers().0, one.common().inode().ino() as u32)).collect()
 }
