@@ -361,8 +361,8 @@ impl Dentry {
         if Arc::ptr_eq(first, second) {
             return (first.lock(), None);
         }
-        let second_goes_first = second.is_ancestor_of(first)
-            || !first.is_ancestor_of(second) && Arc::as_ptr(second) < Arc::as_ptr(first);
+        let second_goes_first =
+            second.is_ancestor_of(first) || !first.is_ancestor_of(second) && second.id < first.id;
         if second_goes_first {
             let locked = second.lock();
             (first.lock(), Some(locked))

@@ -39,9 +39,7 @@ impl Task {
     pub(crate) fn defer(&self, work: Arc<dyn DeferredWork>, is_urgent: bool) {
         {
             let mut all = self.deferred.work.lock();
-            let is_known =
-                |other: &Arc<dyn DeferredWork>| Arc::as_ptr(other).addr() == Arc::as_ptr(&work).addr();
-            if !all.iter().any(is_known) {
+            if !all.iter().any(|other| Arc::ptr_eq(other, &work)) {
                 all.push(work);
             }
         }
@@ -55,10 +53,10 @@ impl Task {
     /// Has `source` hear of the task's end.
     pub(crate) fn add_work_source(&self, source: &Arc<dyn DeferredWork>) {
         let mut sources = self.deferred.sources.lock();
-        let address = Arc::as_ptr(source).addr();
-        if !sources.iter().any(|other| other.as_ptr().addr() == address) {
+        let source = Arc::downgrade(source);
+        if !sources.iter().any(|other| other.ptr_eq(&source)) {
             sources.retain(|other| other.strong_count() > 0);
-            sources.push(Arc::downgrade(source));
+            sources.push(source);
         }
     }
 

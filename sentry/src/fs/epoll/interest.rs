@@ -82,17 +82,19 @@ impl RequestedEvents {
 #[derive(Clone)]
 pub(super) struct Key {
     pub(super) descriptor: i32,
-    /// Keeps the address from being used again, not the file from being closed.
+    /// The description's id, which no other ever has.
+    file_id: Option<u64>,
+    /// Does not keep it from being closed.
     pub(super) file: Weak<FileDescription>,
 }
 
 impl Key {
     pub(super) fn new(descriptor: i32, file: &Arc<FileDescription>) -> Self {
-        Self { descriptor, file: Arc::downgrade(file) }
+        Self { descriptor, file_id: file.id(), file: Arc::downgrade(file) }
     }
 
-    fn rank(&self) -> (usize, i32) {
-        (self.file.as_ptr().addr(), self.descriptor)
+    fn rank(&self) -> (Option<u64>, i32) {
+        (self.file_id, self.descriptor)
     }
 }
 

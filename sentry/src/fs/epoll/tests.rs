@@ -1,5 +1,7 @@
 //! What epoll promises, kept.
 
+use std::sync::LazyLock;
+
 use super::*;
 use crate::cred::{KernelGid, KernelUid};
 use crate::fs::OpenFlags;
@@ -15,12 +17,17 @@ impl Observer for Bell {
     }
 }
 
+/// Those of one kernel, that ids differ.
+static FILES: LazyLock<Arc<OpenFiles>> = LazyLock::new(Arc::default);
+
 fn describe(file: Arc<dyn File>) -> Arc<FileDescription> {
-    FileDescription::new(file, None, OpenFlags::RDWR)
+    let description = FileDescription::new(file, None, OpenFlags::RDWR);
+    description.register(&FILES);
+    description
 }
 
 fn counter(count: u32) -> Arc<FileDescription> {
-    describe(EventFile::new(count, false, &OpenFiles::default()))
+    describe(EventFile::new(count, false, &FILES))
 }
 
 fn bump(file: &FileDescription) {

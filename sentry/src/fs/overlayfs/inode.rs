@@ -69,7 +69,11 @@ impl OverlayInode {
         let Found { upper, lower } = found;
         let top = upper.as_ref().or(lower.first().map(|lower| &lower.dentry)).ok_or(Errno::ENOENT)?;
         let kind = top.inode().kind();
-        let key = Key::of(top, upper.is_some())?;
+        let key = match (&upper, lower.first()) {
+            (Some(upper), _) => overlay.key_of_upper(upper)?,
+            (None, Some(lower)) => overlay.key_of_lower(lower)?,
+            (None, None) => return Err(Errno::ENOENT),
+        };
         if let Some(known) = overlay.known(key) {
             return Ok(known);
         }
@@ -113,7 +117,7 @@ impl OverlayInode {
 
     /// It has been copied to `upper`.
     pub(super) fn set_upper(&self, upper: Arc<Dentry>) {
-        let key = Key::of(&upper, true);
+        let key = self.overlay.key_of_upper(&upper);
         if self.upper.set(upper).is_ok()
             && let (Ok(key), Some(this)) = (key, self.this.upgrade())
         {
@@ -243,8 +247,8 @@ impl Overlay {
 
 impl Drop for OverlayInode {
     fn drop(&mut self) {
-        let of_upper = self.upper.get().map(|upper| Key::of(upper, true));
-        let of_lower = self.lower.first().map(|lower| Key::of(&lower.dentry, false));
+        let of_upper = self.upper.get().map(|upper| self.overlay.key_of_upper(upper));
+        let of_lower = self.lower.first().map(|lower| self.overlay.key_of_lower(lower));
         of_upper.into_iter().chain(of_lower).flatten().for_each(|key| self.overlay.forget(key));
         // Not by recursion: a guest decides how deep its directories are.
         let mut above = self.place.get_mut().directory.take();

@@ -35,6 +35,7 @@ use crate::cred::Credentials;
 use crate::fs::Dentry;
 use inode::OverlayInode;
 use layer::Layer;
+use lookup::LowerFile;
 use options::{InodeNumbers, OverlayOptions};
 
 const OVERLAYFS_MAGIC: u64 = 0x794c_7630;
@@ -83,18 +84,9 @@ struct Overlay {
 enum Key {
     /// The number of its file of the upper layer, which may have several names.
     Number(u64),
-    /// The address of the dentry of a directory, or of a file of a lower layer, which the inode keeps.
-    Dentry(usize),
-}
-
-impl Key {
-    /// For an inode whose topmost file is `top`.
-    fn of(top: &Arc<Dentry>, is_upper: bool) -> Result<Self, Errno> {
-        if is_upper && !top.is_directory() {
-            return Ok(Self::Number(top.inode().metadata()?.inode));
-        }
-        Ok(Self::Dentry(Arc::as_ptr(top).addr()))
-    }
+    /// The dentry of a directory, or of a file of a lower layer, which the inode keeps: its id on one of the layers' file
+    /// systems.
+    Dentry { file_system: usize, id: u64 },
 }
 
 impl Overlay {
@@ -106,6 +98,24 @@ impl Overlay {
         let upper = self.upper.as_ref().ok_or(Errno::EROFS)?;
         upper.layer.mount().check_writable()?;
         Ok(upper)
+    }
+
+    /// What an inode is found by whose topmost file is `top`, of the upper layer.
+    fn key_of_upper(&self, top: &Dentry) -> Result<Key, Errno> {
+        if !top.is_directory() {
+            return Ok(Key::Number(top.inode().metadata()?.inode));
+        }
+        self.key_of_dentry(top, None)
+    }
+
+    /// What an inode is found by whose topmost file is `top`, of a lower layer.
+    fn key_of_lower(&self, top: &LowerFile) -> Result<Key, Errno> {
+        self.key_of_dentry(&top.dentry, Some(top.layer))
+    }
+
+    fn key_of_dentry(&self, dentry: &Dentry, layer: Option<usize>) -> Result<Key, Errno> {
+        let layer = self.layer(layer).ok_or(Errno::EIO)?;
+        Ok(Key::Dentry { file_system: layer.file_system, id: dentry.id() })
     }
 
     /// The layer that a file of the upper layer, or of the lower layer `index`, is of.

@@ -217,7 +217,7 @@ impl UnixSocket {
 
     /// The states of two different sockets, locked in an order on which all agree.
     fn lock_both<'a>(&'a self, other: &'a Self) -> (MutexGuard<'a, State>, MutexGuard<'a, State>) {
-        if std::ptr::from_ref(self).addr() < std::ptr::from_ref(other).addr() {
+        if self.own.id() < other.own.id() {
             let own = self.state.lock();
             (own, other.state.lock())
         } else {

@@ -159,6 +159,8 @@ pub(super) const WRITABLE: Events = Events::OUT.union(Events::WRNORM).union(Even
 
 /// One end of a connection, or a datagram socket's address: shared with those who send to it.
 pub(super) struct Endpoint {
+    /// Its socket's inode number, which no other socket of the kernel ever has.
+    id: u64,
     inbox: Mutex<Inbox>,
     /// What the messages that it has sent and nobody has read cost.
     in_flight_bytes: AtomicUsize,
@@ -177,9 +179,15 @@ pub(super) struct Endpoint {
 }
 
 impl Endpoint {
-    /// One that queues so many messages.
-    pub(super) fn new(send_buffer_bytes: u32, max_messages: u32, memory: &Arc<SocketMemory>) -> Arc<Self> {
+    /// That of the socket with inode number `id`, which queues so many messages.
+    pub(super) fn new(
+        id: u64,
+        send_buffer_bytes: u32,
+        max_messages: u32,
+        memory: &Arc<SocketMemory>,
+    ) -> Arc<Self> {
         Arc::new(Self {
+            id,
             inbox: Mutex::new(Inbox { max_messages, ..Inbox::default() }),
             in_flight_bytes: AtomicUsize::new(0),
             send_buffer_bytes: AtomicUsize::new(send_buffer_bytes as usize),
@@ -189,6 +197,11 @@ impl Endpoint {
             queue: WaitQueue::default(),
             room: WaitQueue::default(),
         })
+    }
+
+    /// Its id, which it keeps for life and nobody else ever has.
+    pub(super) fn id(&self) -> u64 {
+        self.id
     }
 
     pub(super) fn inbox(&self) -> MutexGuard<'_, Inbox> {

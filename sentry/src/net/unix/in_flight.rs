@@ -101,9 +101,9 @@ impl State {
     }
 }
 
-/// What a socket is called in a graph: its endpoint's address, which is nobody else's while anybody refers to it.
+/// What a socket is called in a graph.
 pub(super) fn node_of(endpoint: &Endpoint) -> Node {
-    Node(std::ptr::from_ref(endpoint).addr())
+    Node(endpoint.id())
 }
 
 impl FilesInFlight {

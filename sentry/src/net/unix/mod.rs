@@ -144,16 +144,18 @@ impl UnixSocket {
     /// A socket among those of `home`, neither bound nor connected.
     pub fn new(kind: SocketKind, uid: KernelUid, gid: KernelGid, home: &Arc<UnixSockets>) -> Arc<Self> {
         let send_buffer_bytes = home.shared().buffers.default_send_bytes();
+        let common = SocketCommon::new(home.shared(), uapi::AF_UNIX, kind, 0, (uid, gid));
+        let id = common.inode().ino();
         let socket = Arc::new_cyclic(|me| Self {
-            common: SocketCommon::new(home.shared(), uapi::AF_UNIX, kind, 0, (uid, gid)),
-            own: Endpoint::new(send_buffer_bytes, home.max_datagrams(), &home.shared().memory),
+            common,
+            own: Endpoint::new(id, send_buffer_bytes, home.max_datagrams(), &home.shared().memory),
             state: Mutex::default(),
             is_embryo: AtomicBool::new(false),
             times_in_flight: AtomicUsize::new(0),
             home: home.clone(),
             me: me.clone(),
         });
-        home.register(socket.common.inode().ino(), socket.me.clone());
+        home.register(id, socket.me.clone());
         socket
     }
 
@@ -227,14 +229,12 @@ impl UnixSocket {
         u8::from(inbox.is_receive_shut) | u8::from(inbox.is_send_shut) << 1
     }
 
-    /// Two numbers that differ for any two sockets that are there: its own, and that of its peer.
-    pub(super) fn numbers(&self) -> (usize, Option<usize>) {
-        let number = |endpoint: &Arc<Endpoint>| Arc::as_ptr(endpoint).addr();
-        let peer = match &self.state.lock().role {
-            Role::Connected(link) => Some(number(&link.peer)),
+    /// The inode number of the socket that it is connected to.
+    pub(super) fn peer_inode(&self) -> Option<u64> {
+        match &self.state.lock().role {
+            Role::Connected(link) => Some(link.peer.id()),
             _ => None,
-        };
-        (number(&self.own), peer)
+        }
     }
 
     /// The socket as a value that can be kept.

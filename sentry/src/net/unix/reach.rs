@@ -2,9 +2,9 @@
 
 use std::collections::{HashMap, HashSet};
 
-/// A socket.
+/// A socket, by its endpoint's id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Node(pub(super) usize);
+pub(super) struct Node(pub(super) u64);
 
 /// How sockets hold each other: an edge leads from one whose inbox has a message to each socket in the message.
 pub(super) struct Graph<C> {

@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use super::Landing;
+use crate::cred::Namespace as _;
 use crate::net::NetworkNamespace;
 use crate::net::device::{CableEnd, Link, LinkKind, LinkStatistics};
 
@@ -73,7 +74,8 @@ impl Look {
 #[derive(Default)]
 struct Flood {
     stations: Vec<Station>,
-    seen: HashSet<(*const NetworkNamespace, u32)>,
+    /// Links that it has reached: their namespaces' numbers, and theirs.
+    seen: HashSet<(u64, u32)>,
     /// Links that it goes out of, and what it has passed before.
     outward: Vec<(Arc<NetworkNamespace>, u32, Vec<Passage>)>,
 }
@@ -81,7 +83,7 @@ struct Flood {
 /// All that hear what goes out of a link.
 pub(super) fn stations(network: &Arc<NetworkNamespace>, device: u32) -> Vec<Station> {
     let mut flood = Flood::default();
-    flood.seen.insert((Arc::as_ptr(network), device));
+    flood.seen.insert((network.identity().ino(), device));
     flood.outward.push((network.clone(), device, Vec::new()));
     while let Some((network, device, passed)) = flood.outward.pop() {
         flood.go_out(&network, device, passed);
@@ -129,14 +131,14 @@ impl Flood {
         let ports: Vec<u32> =
             network.configuration().look(|all| all.links().filter(is_port).map(|link| link.index).collect());
         for port in ports {
-            if self.seen.len() < MAX_REACHED && self.seen.insert((Arc::as_ptr(network), port)) {
+            if self.seen.len() < MAX_REACHED && self.seen.insert((network.identity().ino(), port)) {
                 self.outward.push((network.clone(), port, passed.to_vec()));
             }
         }
     }
 
     fn come_in(&mut self, network: &Arc<NetworkNamespace>, device: u32, mut passed: Vec<Passage>) {
-        if self.seen.len() >= MAX_REACHED || !self.seen.insert((Arc::as_ptr(network), device)) {
+        if self.seen.len() >= MAX_REACHED || !self.seen.insert((network.identity().ino(), device)) {
             return;
         }
         let Some(link) = Look::at(network, device).filter(|link| link.is_running) else { return };
@@ -146,7 +148,7 @@ impl Flood {
         };
         let Some(above) = Look::at(network, bridge).filter(|above| above.is_running) else { return };
         self.go_out_of_ports(network, bridge, Some(device), &passed);
-        if self.seen.insert((Arc::as_ptr(network), bridge)) {
+        if self.seen.insert((network.identity().ino(), bridge)) {
             passed.push(Passage::of(&above.statistics, false));
             self.arrive(network, bridge, above.hardware_address, passed);
         }

@@ -5,7 +5,7 @@ use netlink_packet_route::address::AddressScope;
 use netlink_packet_route::link::LinkFlags;
 
 use super::*;
-use crate::cred::{Identity, NamespaceKind, UserNamespace};
+use crate::cred::{Identity, KernelUid, Namespace as _, NamespaceKind, UserNamespace};
 use crate::net::configuration::{LinkChanges, NewLink};
 use crate::net::device::{InterfaceAddress, LinkKind};
 use crate::net::route::RouteQuery;
@@ -17,7 +17,8 @@ fn first() -> Arc<NetworkNamespace> {
 }
 
 fn beside(network: &NetworkNamespace) -> Arc<NetworkNamespace> {
-    network.new_beside(Identity::initial(NamespaceKind::Network, &UserNamespace::initial()))
+    let owner = network.identity().owner().unwrap();
+    network.new_beside(Identity::new(NamespaceKind::Network, owner, KernelUid::ROOT).unwrap())
 }
 
 fn named(kind: LinkKind, name: &str) -> NewLink {

@@ -1,6 +1,6 @@
 //! Unix sockets (`linux/unix_diag.h`).
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use linux_raw_sys::net::AF_UNIX;
@@ -85,13 +85,12 @@ pub(super) fn find(asker: &Asker<'_>, question: &Question) -> Result<Vec<u8>, Er
     if is_same { Ok(answer(asker, question, found, &inodes(question, &sockets))) } else { Err(Errno::ESTALE) }
 }
 
-/// The inodes of sockets, by their own numbers, if peers are asked for.
-fn inodes(question: &Question, sockets: &[Arc<UnixSocket>]) -> BTreeMap<usize, u32> {
+/// The inodes of sockets that have been accepted, if peers are asked for.
+fn inodes(question: &Question, sockets: &[Arc<UnixSocket>]) -> BTreeSet<u64> {
     if question.show & SHOW_PEER == 0 {
-        return BTreeMap::new();
+        return BTreeSet::new();
     }
-    let accepted = sockets.iter().filter(|one| one.is_accepted());
-    accepted.map(|one| (one.numbers().0, one.common().inode().ino() as u32)).collect()
+    sockets.iter().filter(|one| one.is_accepted()).map(|one| one.common().inode().ino()).collect()
 }
 
 fn state_of(one: &UnixSocket) -> u8 {
@@ -107,12 +106,7 @@ fn cookie_of(one: &UnixSocket) -> [u32; 2] {
     [inode as u32, (inode >> 32) as u32]
 }
 
-fn answer(
-    asker: &Asker<'_>,
-    question: &Question,
-    one: &UnixSocket,
-    inodes: &BTreeMap<usize, u32>,
-) -> Vec<u8> {
+fn answer(asker: &Asker<'_>, question: &Question, one: &UnixSocket, inodes: &BTreeSet<u64>) -> Vec<u8> {
     let metadata = one.common().inode().metadata();
     let answer = Answer {
         family: AF_UNIX as u8,
@@ -132,8 +126,9 @@ fn answer(
         told.extend(attribute(NAME, name));
     }
     // A peer that nobody has accepted is told of without an inode.
-    if let Some(peer) = one.numbers().1.filter(|_| question.show & SHOW_PEER != 0) {
-        told.extend(attribute(PEER, inodes.get(&peer).copied().unwrap_or(0).as_bytes().to_vec()));
+    if let Some(peer) = one.peer_inode().filter(|_| question.show & SHOW_PEER != 0) {
+        let inode = if inodes.contains(&peer) { peer as u32 } else { 0 };
+        told.extend(attribute(PEER, inode.as_bytes().to_vec()));
     }
     let count = |bytes: usize| u32::try_from(bytes).unwrap_or(u32::MAX);
     let (received, sent) = one.queues();

@@ -1,7 +1,7 @@
 use super::*;
 
 /// The holders that are beyond reach; an edge is holder, held and all references to the held one.
-fn beyond(edges: &[(usize, usize, usize)]) -> Vec<usize> {
+fn beyond(edges: &[(u64, u64, usize)]) -> Vec<u64> {
     let mut graph = Graph::default();
     for &(holder, held, references) in edges {
         graph.add_edge(Node(holder), Node(held), references);
