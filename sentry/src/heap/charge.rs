@@ -9,12 +9,12 @@ use crate::Errno;
 
 thread_local! {
     /// Whose calls the thread serves: what `current` is to Linux. Nobody pays for what the sentry does on its own.
-    static SERVED: RefCell<Served> = const { RefCell::new(Served { account: None, actor: (0, 0) }) };
+    static CURRENT: RefCell<Current> = const { RefCell::new(Current { account: None, actor: (0, 0) }) };
 }
 
 /// Whose calls a thread serves.
 #[derive(Clone)]
-struct Served {
+struct Current {
     account: Option<Arc<HeapAccount>>,
     /// Process and thread, as the root PID namespace numbers them; 0 for nobody.
     actor: (i32, i32),
@@ -23,7 +23,7 @@ struct Served {
 /// The calling thread's objects are charged to an account until this is dropped.
 #[must_use = "who paid before pays again once this is dropped"]
 pub struct Paying {
-    before: Served,
+    before: Current,
     /// It belongs to its thread.
     _thread: PhantomData<*const ()>,
 }
@@ -37,25 +37,25 @@ pub(super) fn pay_by(account: Arc<HeapAccount>) -> Paying {
 /// Has `account` pay for what the calling thread makes while it serves `actor`: a process and a thread of it, as the root PID
 /// namespace numbers them.
 pub fn serve(account: Arc<HeapAccount>, actor: (i32, i32)) -> Paying {
-    let served = Served { account: Some(account), actor };
-    Paying { before: SERVED.with(|current| current.replace(served)), _thread: PhantomData }
+    let now = Current { account: Some(account), actor };
+    Paying { before: CURRENT.with(|current| current.replace(now)), _thread: PhantomData }
 }
 
 impl Drop for Paying {
     fn drop(&mut self) {
-        let before = Served { account: self.before.account.take(), actor: self.before.actor };
-        drop(SERVED.with(|current| current.replace(before)));
+        let before = Current { account: self.before.account.take(), actor: self.before.actor };
+        drop(CURRENT.with(|current| current.replace(before)));
     }
 }
 
 /// The process and the thread that the calling thread serves, as the root PID namespace numbers them; 0 for nobody.
 pub fn actor() -> (i32, i32) {
-    SERVED.try_with(|current| current.borrow().actor).unwrap_or_default()
+    CURRENT.try_with(|current| current.borrow().actor).unwrap_or_default()
 }
 
 /// Who pays; nobody where a thread ends.
 fn payer() -> Option<Arc<HeapAccount>> {
-    SERVED.try_with(|current| current.borrow().account.clone()).ok().flatten()
+    CURRENT.try_with(|current| current.borrow().account.clone()).ok().flatten()
 }
 
 /// Fails if the calling thread's process could not be charged with `len_bytes` now; with 0, if what it was charged with by force
@@ -64,11 +64,11 @@ fn payer() -> Option<Arc<HeapAccount>> {
 /// # Errors
 /// ENOMEM.
 pub fn check_room(len_bytes: usize) -> Result<(), Errno> {
-    let check = |current: &RefCell<Served>| match &current.borrow().account {
+    let check = |current: &RefCell<Current>| match &current.borrow().account {
         Some(account) => account.check(len_bytes as u64),
         None => Ok(()),
     };
-    SERVED.try_with(check).unwrap_or(Ok(()))
+    CURRENT.try_with(check).unwrap_or(Ok(()))
 }
 
 /// Bytes of the heap that are charged; dropping it takes the charge back.
