@@ -82,25 +82,12 @@ impl GateCode {
         let left = code.here();
         code.bytes(&[0xcc]); // int3: nobody comes here
         code.land(to_known);
-        code.bytes(&LOW_BYTE);
-        code.bytes(&[0x44, 0x8b, 0x1c, 0x8d]); // mov COUNTS(,%rcx,4), %r11d
-        code.bytes(&displacement(CALL_PAGE + COUNTS));
-        code.bytes(&[0x45, 0x8d, 0x5b, 0x01]); // lea 1(%r11), %r11d
-        code.bytes(&[0x44, 0x89, 0x1c, 0x8d]); // mov %r11d, COUNTS(,%rcx,4)
-        code.bytes(&displacement(CALL_PAGE + COUNTS));
-        code.bytes(&[0x48, 0x8b, 0x04, 0xcd]); // mov VALUES(,%rcx,8), %rax
-        code.bytes(&displacement(CALL_PAGE + VALUES));
+        code.take_known();
         let known = code.here();
         let own_stack_known = code.go_back();
         let known = known..code.here();
         code.land(to_post);
-        code.store(RAX, offset::NUMBER);
-        for (index, register) in ARGUMENTS.into_iter().enumerate() {
-            code.store(register, offset::NUMBER + 8 + index as u64 * 8);
-        }
-        code.load(RCX, offset::SEQUENCE);
-        code.bytes(&[0x48, 0x8d, 0x49, 0x01]); // lea 1(%rcx), %rcx
-        code.store(RCX, offset::SEQUENCE);
+        code.post();
         let posted = code.here();
         code.bytes(&[0x48, 0x89, 0xc8]); // mov %rcx, %rax
         code.bytes(&[0x48, 0xf7, 0xd0]); // not %rax
@@ -158,6 +145,29 @@ impl Assembler {
 
     fn bytes(&mut self, bytes: &[u8]) {
         self.0.extend_from_slice(bytes);
+    }
+
+    /// Counts an answer that was known in advance, the number of whose call is in AL, and loads it into RAX.
+    fn take_known(&mut self) {
+        self.bytes(&LOW_BYTE);
+        self.bytes(&[0x44, 0x8b, 0x1c, 0x8d]); // mov COUNTS(,%rcx,4), %r11d
+        self.bytes(&displacement(CALL_PAGE + COUNTS));
+        self.bytes(&[0x45, 0x8d, 0x5b, 0x01]); // lea 1(%r11), %r11d
+        self.bytes(&[0x44, 0x89, 0x1c, 0x8d]); // mov %r11d, COUNTS(,%rcx,4)
+        self.bytes(&displacement(CALL_PAGE + COUNTS));
+        self.bytes(&[0x48, 0x8b, 0x04, 0xcd]); // mov VALUES(,%rcx,8), %rax
+        self.bytes(&displacement(CALL_PAGE + VALUES));
+    }
+
+    /// Writes number and arguments into the call page, and then the next sequence number, which stays in RCX.
+    fn post(&mut self) {
+        self.store(RAX, offset::NUMBER);
+        for (index, register) in ARGUMENTS.into_iter().enumerate() {
+            self.store(register, offset::NUMBER + 8 + index as u64 * 8);
+        }
+        self.load(RCX, offset::SEQUENCE);
+        self.bytes(&[0x48, 0x8d, 0x49, 0x01]); // lea 1(%rcx), %rcx
+        self.store(RCX, offset::SEQUENCE);
     }
 
     /// `mov %register, offset of the call page`.

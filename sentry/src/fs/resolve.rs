@@ -241,11 +241,7 @@ impl Walk<'_> {
             if may_be_missing && has_trailing_slash {
                 return Err(Errno::EISDIR);
             }
-            let child = match self.current.dentry.lookup(&name) {
-                Ok(child) => {
-                    child.inode().check_visible(self.resolver.viewer)?;
-                    child
-                }
+            let child = match self.child(&name) {
                 Err(Errno::ENOENT) if may_be_missing => {
                     return Ok(Outcome::Last(LastComponent {
                         directory: self.current,
@@ -253,9 +249,8 @@ impl Walk<'_> {
                         has_trailing_slash,
                     }));
                 }
-                Err(error) => return Err(error),
+                found => found?,
             };
-            let child = Path::new(self.current.mount.clone(), child).cross();
             let follows_link = match last {
                 Last::Find { follows_link } | Last::FindOrMissing { follows_link } => follows_link,
                 Last::Leave => true,
@@ -269,6 +264,13 @@ impl Walk<'_> {
                 self.move_to(child)?;
             }
         }
+    }
+
+    /// What `name` is in the directory where this is, or what is mounted there.
+    fn child(&self, name: &[u8]) -> Result<Path, Errno> {
+        let child = self.current.dentry.lookup(name)?;
+        child.inode().check_visible(self.resolver.viewer)?;
+        Ok(Path::new(self.current.mount.clone(), child).cross())
     }
 
     fn step_up(&mut self) -> Result<(), Errno> {

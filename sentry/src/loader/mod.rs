@@ -212,20 +212,8 @@ fn load_elf(
     stack::check_size(&strings.arguments, &strings.environment, strings.stack_limit_bytes)?;
     let program = elf::Image::parse(&*executable.file, &executable.head)?;
     executable.description.announce(WatchMask::ACCESS);
-    let interpreter = match program.interpreter() {
-        None => None,
-        Some(path) => {
-            executable.description.announce(WatchMask::ACCESS);
-            let interpreter = find_interpreter(around, path)?;
-            interpreter.description.announce(WatchMask::ACCESS);
-            let image =
-                elf::Image::parse_interpreter(&*interpreter.file, &interpreter.head).map_err(|error| {
-                    let reason = format!("its interpreter {}: {error}", path.escape_ascii());
-                    LoadError { reason: reason.into(), ..error }
-                })?;
-            Some((interpreter, image))
-        }
-    };
+    let interpreter =
+        program.interpreter().map(|path| parse_interpreter(around, &executable, path)).transpose()?;
     let grants = FileGrants::of_file(&executable.path, &executable.metadata, &around.viewer.credentials)?;
     let memory = around.kernel.new_memory(strings.payer.clone())?;
     memory.set_stack_limit(strings.stack_limit_bytes);
@@ -236,12 +224,10 @@ fn load_elf(
     }
     let placed = program.map(&memory, &executable, elf::Role::Program).map_err(LoadError::late)?;
     memory.set_brk_start(placed.end)?;
-    let placed_interpreter = match &interpreter {
-        None => None,
-        Some((file, image)) => {
-            Some(image.map(&memory, file, elf::Role::Interpreter).map_err(LoadError::late)?)
-        }
+    let map_interpreter = |(file, image): &(Executable, elf::Image)| {
+        image.map(&memory, file, elf::Role::Interpreter).map_err(LoadError::late)
     };
+    let placed_interpreter = interpreter.as_ref().map(map_interpreter).transpose()?;
     let vdso = around.kernel.map_vdso(&memory, &strings.time_namespace)?;
     let stack_pointer = stack::build(
         &memory,
@@ -264,6 +250,22 @@ fn load_elf(
         grants,
         is_unreadable: executable.is_unreadable,
     })
+}
+
+/// Opens and parses the interpreter at `path` that `program` names.
+fn parse_interpreter(
+    around: &Surroundings<'_>,
+    program: &Executable,
+    path: &[u8],
+) -> Result<(Executable, elf::Image), LoadError> {
+    program.description.announce(WatchMask::ACCESS);
+    let interpreter = find_interpreter(around, path)?;
+    interpreter.description.announce(WatchMask::ACCESS);
+    let image = elf::Image::parse_interpreter(&*interpreter.file, &interpreter.head).map_err(|error| {
+        let reason = format!("its interpreter {}: {error}", path.escape_ascii());
+        LoadError { reason: reason.into(), ..error }
+    })?;
+    Ok((interpreter, image))
 }
 
 /// Opens `path` for execution and reads its first bytes.

@@ -223,14 +223,7 @@ impl Edit<'_> {
         if !flags.contains(RemapFlags::MAYMOVE) || !self.state.mappings.has_room(old.clone(), 2) {
             return Err(Errno::ENOMEM);
         }
-        let target = match target {
-            Some(target) if target.start << PAGE_SHIFT < self.state.limits.lowest_address => {
-                return Err(Errno::EPERM);
-            }
-            Some(target) => target,
-            None => self.place(new_address, new_len, MapFlags::PRIVATE)?,
-        };
-        self.check_unsealed(&target)?;
+        let target = self.target_of_move(target, new_address, new_len)?;
         if self.state.step_of(&target).end < target.end {
             return Ok(Outcome::Occupied(target));
         }
@@ -245,6 +238,24 @@ impl Edit<'_> {
             self.relocate(kept, target, keeps_old);
         }
         Ok(Outcome::Done(remapped))
+    }
+
+    /// Where `new_len` pages move to: `fixed`, or a place near `wanted`.
+    fn target_of_move(
+        &self,
+        fixed: Option<Range<u64>>,
+        wanted: VirtualAddress,
+        new_len: u64,
+    ) -> Result<Range<u64>, Errno> {
+        let target = match fixed {
+            Some(target) if target.start << PAGE_SHIFT < self.state.limits.lowest_address => {
+                return Err(Errno::EPERM);
+            }
+            Some(target) => target,
+            None => self.place(wanted, new_len, MapFlags::PRIVATE)?,
+        };
+        self.check_unsealed(&target)?;
+        Ok(target)
     }
 
     /// Moves as much of what is left as is moved in one step.

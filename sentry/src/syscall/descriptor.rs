@@ -281,6 +281,22 @@ fn signal_target(task: &CurrentTask, kind: i32, id: i32) -> Option<Arc<dyn Signa
     }
 }
 
+/// The owner that F_SETOWN_EX names.
+///
+/// # Errors
+/// EINVAL for another type, ESRCH: there is no such process, and EFAULT.
+fn read_owner(task: &CurrentTask, argument: u64) -> Result<FileOwner, Errno> {
+    let owner: FileOwner = task.memory().read_object(VirtualAddress(argument))?;
+    if !(0..=uapi::F_OWNER_PGRP.cast_signed()).contains(&owner.type_) {
+        return Err(Errno::EINVAL);
+    }
+    if owner.pid < 0 {
+        return Err(Errno::ESRCH);
+    }
+    check_is_somebody(task, owner.pid)?;
+    Ok(owner)
+}
+
 /// The commands about who hears of readiness by a signal.
 fn signal_owner(
     task: &CurrentTask,
@@ -314,14 +330,7 @@ fn signal_owner(
             return Ok(if is_nobody { 0 } else { id.encode() });
         }
         uapi::F_SETOWN_EX => {
-            let new: FileOwner = task.memory().read_object(VirtualAddress(argument))?;
-            if !(0..=F_OWNER_PGRP).contains(&new.type_) {
-                return Err(Errno::EINVAL);
-            }
-            if new.pid < 0 {
-                return Err(Errno::ESRCH);
-            }
-            check_is_somebody(task, new.pid)?;
+            let new = read_owner(task, argument)?;
             (owner.kind, owner.id) = (new.type_, new.pid);
             owner.setter = Some(setter);
             owner.target = signal_target(task, owner.kind, owner.id);

@@ -82,19 +82,22 @@ fn futex(
             requeue_to_lock(task, (&word, third_value), &lock, (value, unsigned(timeout)))
         }
         uapi::FUTEX_TRYLOCK_PI => try_lock_pi(task, &word),
-        uapi::FUTEX_UNLOCK_PI => {
-            let own = task.task().tid().cast_unsigned();
-            // Whose it is is asked before where it is.
-            let mut value = [0; size_of::<u32>()];
-            task.memory().read_bytes(address, &mut value)?;
-            if u32::from_ne_bytes(value) & uapi::FUTEX_TID_MASK != own {
-                return Err(Errno::EPERM);
-            }
-            let key = word.key()?;
-            task.kernel().futexes().unlock_pi(&key, &word.user, own).map(|()| 0)
-        }
+        uapi::FUTEX_UNLOCK_PI => unlock_pi(task, &word, address),
         _ => Err(Errno::ENOSYS),
     }
+}
+
+/// FUTEX_UNLOCK_PI of the word at `address`.
+fn unlock_pi(task: &CurrentTask, word: &Word, address: VirtualAddress) -> Result<usize, Errno> {
+    let own = task.task().tid().cast_unsigned();
+    // Whose it is is asked before where it is.
+    let mut value = [0; size_of::<u32>()];
+    task.memory().read_bytes(address, &mut value)?;
+    if u32::from_ne_bytes(value) & uapi::FUTEX_TID_MASK != own {
+        return Err(Errno::EPERM);
+    }
+    let key = word.key()?;
+    task.kernel().futexes().unlock_pi(&key, &word.user, own).map(|()| 0)
 }
 
 /// The word that a call names.

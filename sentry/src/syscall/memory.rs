@@ -162,6 +162,14 @@ impl FilePlace {
     }
 }
 
+/// How far a file can be mapped, in bytes from its start: Linux's MAX_LFS_FILESIZE; what is no file with a size has no other
+/// bound than addresses have.
+fn max_mapped_bytes(file: &FileDescription, kind: FileKind) -> u64 {
+    let is_nameless = kind == FileKind::Regular && file.path().is_none();
+    let has_size = matches!(kind, FileKind::Regular | FileKind::Socket | FileKind::BlockDevice);
+    if has_size && !is_nameless { i64::MAX.cast_unsigned() } else { u64::MAX }
+}
+
 /// What a mapping of an open file may do (`man 2 mmap`, EACCES and EPERM).
 fn file_backing(
     file: &Arc<FileDescription>,
@@ -170,11 +178,7 @@ fn file_backing(
     raw_flags: u32,
 ) -> Result<Backing, Errno> {
     let file_kind = file.metadata()?.kind();
-    // Linux's MAX_LFS_FILESIZE; what is no file with a size has no other bound than addresses have.
-    let is_nameless = file_kind == FileKind::Regular && file.path().is_none();
-    let has_size = matches!(file_kind, FileKind::Regular | FileKind::Socket | FileKind::BlockDevice);
-    let has_size = has_size && !is_nameless;
-    if !place.fits(if has_size { i64::MAX.cast_unsigned() } else { u64::MAX }) {
+    if !place.fits(max_mapped_bytes(file, file_kind)) {
         return Err(Errno::EOVERFLOW);
     }
     let (kind, flags) = (raw_flags & uapi::MAP_TYPE, file.flags());

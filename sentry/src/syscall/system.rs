@@ -187,23 +187,8 @@ fn prctl(
     let me = task.task().clone();
     let rest_is_zero = third == 0 && fourth == 0 && fifth == 0;
     match option {
-        pr::PR_SET_NAME => {
-            let name = read_name_prefix(task, argument)?;
-            me.set_name(&name);
-        }
-        pr::PR_GET_NAME => {
-            let mut name = [0; NAME_LEN];
-            let bytes = me.name();
-            name[..bytes.len()].copy_from_slice(&bytes);
-            task.memory().write_object(VirtualAddress(argument), &name)?;
-        }
-        pr::PR_SET_PDEATHSIG => {
-            let signal = if argument == 0 { 0 } else { Signal::new(int(argument))?.number() };
-            me.set_parent_death_signal(signal);
-        }
-        pr::PR_GET_PDEATHSIG => {
-            let signal = i32::from(me.parent_death_signal());
-            task.memory().write_object(VirtualAddress(argument), &signal)?;
+        pr::PR_SET_NAME | pr::PR_GET_NAME | pr::PR_SET_PDEATHSIG | pr::PR_GET_PDEATHSIG => {
+            prctl_of_thread(task, option, argument)?;
         }
         pr::PR_SET_DUMPABLE if argument <= 1 => group.set_dumpable(u8::from(argument == 1)),
         pr::PR_GET_DUMPABLE => return Ok(group.dumpable().into()),
@@ -255,6 +240,26 @@ fn prctl(
         _ => return prctl_of_credentials(task, option, argument, third, rest_is_zero),
     }
     Ok(0)
+}
+
+/// The options about a thread's name, and what it hears of its parent's death.
+fn prctl_of_thread(task: &CurrentTask, option: u32, argument: u64) -> Result<(), Errno> {
+    let (me, place) = (task.task(), VirtualAddress(argument));
+    match option {
+        pr::PR_SET_NAME => me.set_name(&read_name_prefix(task, argument)?),
+        pr::PR_GET_NAME => {
+            let mut name = [0; NAME_LEN];
+            let bytes = me.name();
+            name[..bytes.len()].copy_from_slice(&bytes);
+            task.memory().write_object(place, &name)?;
+        }
+        pr::PR_SET_PDEATHSIG => {
+            let signal = if argument == 0 { 0 } else { Signal::new(int(argument))?.number() };
+            me.set_parent_death_signal(signal);
+        }
+        _ => task.memory().write_object(place, &i32::from(me.parent_death_signal()))?,
+    }
+    Ok(())
 }
 
 /// PR_MCE_KILL with its operation and policy.

@@ -221,12 +221,7 @@ fn rename_in(
         _ => {}
     }
     check_trailing_slashes(old, new, &source, target.as_deref(), mode)?;
-    if source.is_ancestor_of(new_directory) {
-        return Err(Errno::EINVAL);
-    }
-    if target.as_ref().is_some_and(|target| target.is_ancestor_of(old_directory)) {
-        return Err(if mode == RenameMode::Exchange { Errno::EINVAL } else { Errno::ENOTEMPTY });
-    }
+    check_no_cycle(&source, new_directory, target.as_ref(), old_directory, mode)?;
     let reference = Reference {
         old_directory: Some(old_directory),
         source: &source,
@@ -245,11 +240,7 @@ fn rename_in(
     old_directory.inode().rename(&old.name, new_directory.inode(), &new.name, mode)?;
     drop(locked_target);
 
-    match (&target, mode) {
-        (Some(target), RenameMode::Exchange) => locked_old.moved_in(&old.name, target),
-        (_, RenameMode::Whiteout { .. }) => locked_old.forget(&old.name),
-        _ => locked_old.vacated(&old.name),
-    }
+    note_moved_out(&mut locked_old, &old.name, target.as_ref(), mode);
     if let Some(replaced) = replaced {
         replaced.set_deleted();
     }
@@ -260,6 +251,37 @@ fn rename_in(
     }
     announce_rename(old, new, &source, target.as_deref(), mode);
     Ok(())
+}
+
+/// A directory goes nowhere below itself, and what is replaced does not hold what replaces it.
+fn check_no_cycle(
+    source: &Arc<Dentry>,
+    new_directory: &Arc<Dentry>,
+    target: Option<&Arc<Dentry>>,
+    old_directory: &Arc<Dentry>,
+    mode: RenameMode,
+) -> Result<(), Errno> {
+    if source.is_ancestor_of(new_directory) {
+        return Err(Errno::EINVAL);
+    }
+    if target.is_some_and(|target| target.is_ancestor_of(old_directory)) {
+        return Err(if mode == RenameMode::Exchange { Errno::EINVAL } else { Errno::ENOTEMPTY });
+    }
+    Ok(())
+}
+
+/// Notes in the directory where `old_name` was what a rename to `target`'s place has left there.
+fn note_moved_out(
+    directory: &mut LockedDirectory<'_>,
+    old_name: &[u8],
+    target: Option<&Arc<Dentry>>,
+    mode: RenameMode,
+) {
+    match (target, mode) {
+        (Some(target), RenameMode::Exchange) => directory.moved_in(old_name, target),
+        (_, RenameMode::Whiteout { .. }) => directory.forget(old_name),
+        _ => directory.vacated(old_name),
+    }
 }
 
 /// Tells who watches of a rename that has been done.

@@ -94,6 +94,15 @@ fn wait(task: &mut CurrentTask, pending: PendingOperation, deadline: Option<Inst
     pending.cancel().unwrap_or(Err(blocked))
 }
 
+/// By what IPC_STAT, SEM_STAT or SEM_STAT_ANY names a set.
+fn lookup_of(command: u32) -> Lookup {
+    match command {
+        IPC_STAT => Lookup::Id,
+        SEM_STAT => Lookup::Index,
+        _ => Lookup::AnyIndex,
+    }
+}
+
 fn semctl(task: &mut CurrentTask, id: i32, number: i32, command: u32, argument: u64) -> Result<usize, Errno> {
     if id < 0 {
         return Err(Errno::EINVAL);
@@ -110,11 +119,7 @@ fn semctl(task: &mut CurrentTask, id: i32, number: i32, command: u32, argument: 
             Ok(usage.highest_index)
         }
         IPC_STAT | SEM_STAT | SEM_STAT_ANY => {
-            let lookup = match command {
-                IPC_STAT => Lookup::Id,
-                SEM_STAT => Lookup::Index,
-                _ => Lookup::AnyIndex,
-            };
+            let lookup = lookup_of(command);
             let status = semaphores.status(id, lookup, &caller)?;
             UserPointer::new(argument).write(task, &structures::semaphore_set(&status, &context))?;
             Ok(stat_result(lookup, status.id))

@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::time::Duration;
 
 use netlink_packet_route::route::RouteType;
 
@@ -55,31 +56,10 @@ impl TcpSocket {
 
     /// connect(2), by one who waits or does not.
     pub(super) fn connect_to(&self, given: &SocketAddress, waits: bool) -> Result<(), Errno> {
-        let unfinished = if waits { Errno::EAGAIN } else { Errno::EINPROGRESS };
-        {
-            let mut state = self.state.lock();
-            state.settle();
-            match &mut state.role {
-                Role::Outside(connection) if connection.is_established() => {
-                    let was_reported = std::mem::replace(&mut connection.is_reported, true);
-                    return if was_reported { Err(Errno::EISCONN) } else { Ok(()) };
-                }
-                Role::Connected(connection) if !connection.is_reported => {
-                    connection.is_reported = true;
-                    return connection.own.inbox().error.take().map_or(Ok(()), Err);
-                }
-                Role::Connected(_) | Role::Listening(_) => return Err(Errno::EISCONN),
-                Role::Connecting { .. } | Role::Outside(_) => {
-                    return Err(if waits { unfinished } else { Errno::EALREADY });
-                }
-                Role::Failed => {
-                    (state.role, state.is_shut) = (Role::Closed, false);
-                    state.release_port();
-                    return Err(state.error.take().unwrap_or(Errno::ECONNABORTED));
-                }
-                Role::Closed => {}
-            }
+        if let Some(outcome) = self.outcome_of_connect(waits) {
+            return outcome;
         }
+        let unfinished = if waits { Errno::EAGAIN } else { Errno::EINPROGRESS };
         let destination = self.inet.decode_destination(given)?;
         // What is for many of IPv6 is refused before its link is asked for.
         if destination.is_ipv6() && destination.ip().is_multicast() {
@@ -121,6 +101,32 @@ impl TcpSocket {
             }
         }
         Ok(())
+    }
+
+    /// What connect(2) tells of the connection that there is, or was begun. `None`: it may begin one.
+    fn outcome_of_connect(&self, waits: bool) -> Option<Result<(), Errno>> {
+        let mut state = self.state.lock();
+        state.settle();
+        match &mut state.role {
+            Role::Outside(connection) if connection.is_established() => {
+                let was_reported = std::mem::replace(&mut connection.is_reported, true);
+                Some(if was_reported { Err(Errno::EISCONN) } else { Ok(()) })
+            }
+            Role::Connected(connection) if !connection.is_reported => {
+                connection.is_reported = true;
+                Some(connection.own.inbox().error.take().map_or(Ok(()), Err))
+            }
+            Role::Connected(_) | Role::Listening(_) => Some(Err(Errno::EISCONN)),
+            Role::Connecting { .. } | Role::Outside(_) => {
+                Some(Err(if waits { Errno::EAGAIN } else { Errno::EALREADY }))
+            }
+            Role::Failed => {
+                (state.role, state.is_shut) = (Role::Closed, false);
+                state.release_port();
+                Some(Err(state.error.take().unwrap_or(Errno::ECONNABORTED)))
+            }
+            Role::Closed => None,
+        }
     }
 
     fn report(&self) {
@@ -280,6 +286,13 @@ impl TcpSocket {
         backlog.backlog.push_back(accepted.clone());
         drop(state);
         drop(listening);
+        self.announce_accepted(listener, &accepted, deferral);
+        Ok(())
+    }
+
+    /// Tells both sides that `accepted`, the end opposite to this, is in the backlog of `listener`; that side only once there
+    /// are bytes, or after `deferral` (TCP_DEFER_ACCEPT).
+    fn announce_accepted(&self, listener: &Self, accepted: &Self, deferral: Option<Duration>) {
         self.queue.notify(WRITABLE);
         match deferral {
             Some(wait) => accepted.look_again_after(wait),
@@ -288,7 +301,6 @@ impl TcpSocket {
                 listener.queue.notify(READABLE);
             }
         }
-        Ok(())
     }
 
     /// A socket with the options of this listener.
