@@ -6,8 +6,7 @@
 //!
 //! Where others change a directory as well, nothing is kept: what is in use is remembered, and looked up anew each time.
 
-use std::collections::HashMap;
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 
@@ -43,8 +42,9 @@ pub struct Dentry {
     cache: Arc<DentryCache>,
     /// Mounts on top of this dentry, in all namespaces.
     mount_count: AtomicU32,
-    /// Those of them that end with the dentry's name. Changed under the lock of changes of mounts.
-    mounts: Mutex<Vec<Weak<Mount>>>,
+    /// Those of them that end with the dentry's name, by their ids: a guest can have very many on one. Changed under the lock
+    /// of changes of mounts.
+    mounts: Mutex<BTreeMap<u64, Weak<Mount>>>,
     is_deleted: AtomicBool,
     was_used: AtomicBool,
     /// The dentry itself, while the cache keeps it.
@@ -297,17 +297,22 @@ impl Dentry {
 
     /// The mounts on top that end with the name.
     pub(super) fn mounts(&self) -> Vec<Weak<Mount>> {
-        self.mounts.lock().clone()
+        self.mounts.lock().values().cloned().collect()
     }
 
     /// Has `mount`, which is on top, end with the name.
-    pub(super) fn remember_mount(&self, mount: Weak<Mount>) {
-        self.mounts.lock().push(mount);
+    pub(super) fn remember_mount(&self, mount: &Arc<Mount>) {
+        let mut mounts = self.mounts.lock();
+        // Those that ended with their whole namespace; seldom, that it costs nothing.
+        if mounts.len().is_power_of_two() {
+            mounts.retain(|_, mount| mount.strong_count() != 0);
+        }
+        mounts.insert(mount.id(), Arc::downgrade(mount));
     }
 
     /// Undoes [`Dentry::remember_mount`].
-    pub(super) fn forget_mount(&self, mount: &Weak<Mount>) {
-        self.mounts.lock().retain(|other| other.strong_count() != 0 && !other.ptr_eq(mount));
+    pub(super) fn forget_mount(&self, mount: &Mount) {
+        self.mounts.lock().remove(&mount.id());
     }
 
     /// What stands for this dentry from now on, for as long as somebody holds it: lookups find it even where names are

@@ -61,7 +61,7 @@ impl<'a> Change<'a> {
                 Some(MountPoint { mount: Arc::downgrade(&parent), dentry: dentry.clone() });
             let replaced = parent.links.lock().children.insert(dentry.id(), mount.clone());
             self.ended.extend(replaced);
-            dentry.remember_mount(Arc::downgrade(&mount));
+            dentry.remember_mount(&mount);
             next = above.map(|above| (above, mount.clone(), mount.root.clone()));
         }
     }
@@ -82,7 +82,7 @@ impl<'a> Change<'a> {
     /// Has [`detach_from`] no longer find `mount`.
     fn forget_place(&mut self, mount: &Arc<Mount>) {
         if let Some(place) = &mount.links.lock().place {
-            place.dentry.forget_mount(&Arc::downgrade(mount));
+            place.dentry.forget_mount(mount);
         }
     }
 
