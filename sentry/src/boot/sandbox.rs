@@ -26,6 +26,7 @@ use crate::ipc::IpcNamespace;
 use crate::kernel::{Kernel, KernelConfig, KernelError};
 use crate::limits::Limits;
 use crate::memory::FrameAllocator;
+use crate::net::tun::TunDriver;
 use crate::platform::Platform;
 use crate::task::{Dispatcher, Task, TaskSource};
 
@@ -184,6 +185,7 @@ fn mount_all(
     let resources = &kernel.file_systems().memory;
     let terminals = TerminalDevices::new(kernel.terminals().clone());
     resources.specials.register(FileKind::CharacterDevice, 5, terminals);
+    TunDriver::register(&resources.specials);
     let builder = mount_root(resources, image, kernel.viewer())?;
     find_user(description, &builder)?;
     description.anonymous_volumes.iter().try_for_each(|path| builder.make_volume(path))?;

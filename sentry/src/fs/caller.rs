@@ -33,6 +33,10 @@ pub trait Caller: Pace {
     fn may_see_namespace(&self, _namespace: &dyn Namespace) -> bool {
         false
     }
+    /// The caller's network namespace, for devices that make links; `None` for a caller that is no task.
+    fn network_namespace(&self) -> Option<Arc<dyn Namespace>> {
+        None
+    }
     /// The caller's process group, numbered so.
     fn process_group_id(&self) -> i32;
     /// The caller's session, numbered so.

@@ -85,6 +85,8 @@ pub enum NetworkTable {
 pub struct LinkRelations {
     /// Whether it is a bridge.
     pub is_bridge: bool,
+    /// Whether it is a TUN or a TAP.
+    pub is_tun: bool,
     /// The bridge that it is a port of.
     pub controller: Option<String>,
     /// The ports of a bridge.

@@ -30,12 +30,14 @@ pub trait DeviceDriver: Send + Sync {
 pub struct SpecialFiles {
     files: Arc<OpenFiles>,
     drivers: RwLock<HashMap<(FileKind, u32), Arc<dyn DeviceDriver>>>,
+    /// Of single devices, which go before those of their major numbers.
+    single: RwLock<HashMap<(FileKind, DeviceNumber), Arc<dyn DeviceDriver>>>,
 }
 
 impl SpecialFiles {
     /// No driver yet. FIFOs are pipes among `files`.
     pub fn new(files: &Arc<OpenFiles>) -> Arc<Self> {
-        Arc::new(Self { files: files.clone(), drivers: RwLock::default() })
+        Arc::new(Self { files: files.clone(), drivers: RwLock::default(), single: RwLock::default() })
     }
 
     /// The open files that FIFOs are among.
@@ -46,6 +48,11 @@ impl SpecialFiles {
     /// Has `driver` open the devices of `kind` with the number `major`.
     pub fn register(&self, kind: FileKind, major: u32, driver: Arc<dyn DeviceDriver>) {
         self.drivers.write().insert((kind, major), driver);
+    }
+
+    /// Has `driver` open one device of `kind` alone.
+    pub fn register_one(&self, kind: FileKind, device: DeviceNumber, driver: Arc<dyn DeviceDriver>) {
+        self.single.write().insert((kind, device), driver);
     }
 
     /// Opens the FIFO, or the device of `kind` numbered `device`, that `inode` is.
@@ -64,7 +71,9 @@ impl SpecialFiles {
             let pipe = inode.attachment().ok_or(Errno::ENXIO)?.get_or_attach(|| Pipe::new(&self.files))?;
             return Ok(pipe.open_fifo(inode.clone(), flags)?);
         }
-        let driver = self.drivers.read().get(&(kind, device.major)).cloned().ok_or(Errno::ENXIO)?;
+        let single = self.single.read().get(&(kind, device)).cloned();
+        let driver = single.or_else(|| self.drivers.read().get(&(kind, device.major)).cloned());
+        let driver = driver.ok_or(Errno::ENXIO)?;
         driver.open(device, inode, flags, viewer)
     }
 }

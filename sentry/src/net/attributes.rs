@@ -7,6 +7,7 @@ use netlink_packet_route::link::{LinkFlags, State};
 use super::configuration::LinkChanges;
 use super::device::{Link, LinkKind, LinkTuning};
 use super::tables::hardware_address;
+use super::tun;
 use crate::Errno;
 
 /// Megabits a second that Linux says of a veth.
@@ -22,6 +23,9 @@ pub(super) fn show(link: &Link, name: &str) -> Result<String, Errno> {
         "addr_len" => "6".into(),
         "address" => hardware_address(link.hardware_address),
         "broadcast" => hardware_address(link.hardware_broadcast),
+        "tun_flags" => format!("{:#x}", link.tun.as_deref().map_or(0, tun::flags_of)),
+        "owner" => number_or_none(link.tun.as_deref().and_then(|tun| tun.settings().owner).map(|uid| uid.0)),
+        "group" => number_or_none(link.tun.as_deref().and_then(|tun| tun.settings().group).map(|gid| gid.0)),
         "carrier" if link.is_up() => u32::from(link.has_carrier).to_string(),
         "carrier_changes" => (came + went).to_string(),
         "carrier_up_count" => came.to_string(),
@@ -57,6 +61,11 @@ pub(super) fn show(link: &Link, name: &str) -> Result<String, Errno> {
     };
     let is_empty = text.is_empty();
     Ok(if is_empty { text } else { text + "\n" })
+}
+
+/// A number; -1 for none.
+fn number_or_none(number: Option<u32>) -> String {
+    number.map_or_else(|| "-1".into(), |number| number.to_string())
 }
 
 fn operational_state(state: State) -> &'static str {

@@ -41,6 +41,7 @@ impl Network for NetworkNamespace {
             let controller = link.controller.and_then(|bridge| all.link(bridge).ok());
             LinkRelations {
                 is_bridge: link.kind == LinkKind::Bridge,
+                is_tun: link.kind.leads_to_program(),
                 controller: controller.map(|bridge| bridge.name.to_string()),
                 ports: ports.map(|port| port.name.to_string()).collect(),
             }

@@ -21,6 +21,7 @@ const VLAN_TAG_PRESENT: u32 = 48;
 /// Protocols of packets (`linux/if_ether.h`).
 pub(super) const ETH_P_IP: u16 = 0x0800;
 pub(super) const ETH_P_IPV6: u16 = 0x86dd;
+pub(super) const ETH_P_ARP: u16 = 0x0806;
 
 /// A program, and how it was given.
 #[derive(Debug)]

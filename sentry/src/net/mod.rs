@@ -16,6 +16,7 @@ pub mod netlink;
 pub mod outside;
 pub mod packet;
 pub mod route;
+pub mod tun;
 pub mod unix;
 pub mod wire;
 

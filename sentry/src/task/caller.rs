@@ -140,6 +140,10 @@ impl Caller for CurrentTask {
         Some(SignalSource::new(self.task()))
     }
 
+    fn network_namespace(&self) -> Option<Arc<dyn Namespace>> {
+        Some(self.task().network_namespace())
+    }
+
     fn may_see_namespace(&self, namespace: &dyn Namespace) -> bool {
         let (user, pid) = (self.credentials().user_namespace.clone(), self.thread_group().pid_namespace());
         let own = match namespace.identity().kind() {

@@ -32,18 +32,18 @@ const LINKS: &[(&str, &str)] = &[
     ("ptmx", "pts/ptmx"),
 ];
 
-/// Mount points below /dev.
-const DIRECTORIES: &[&str] = &["shm", "pts", "mqueue"];
+/// Mount points below /dev, and where devices of networks are.
+const DIRECTORIES: &[&str] = &["shm", "pts", "mqueue", "net"];
+
+/// What lies in directories: as [`CHARACTER_DEVICES`].
+const DEVICES_BELOW: &[(&str, u32, u32, u32)] = &[("net/tun", MiscDevices::MAJOR, 200, 0o666)];
 
 /// Makes the entries of `directory`, the root of a file system for /dev.
 ///
 /// # Errors
 /// Those of mknod(2).
 pub(super) fn populate(resolver: &Resolver<'_>, directory: &Path) -> Result<(), Errno> {
-    for &(name, major, minor, permissions) in CHARACTER_DEVICES {
-        let node = NewNode::CharacterDevice(DeviceNumber::new(major, minor));
-        create_node(resolver, directory, name.as_bytes(), node, CreationMode::exact(permissions))?;
-    }
+    make_devices(resolver, directory, CHARACTER_DEVICES)?;
     for (name, target) in LINKS {
         create_node(
             resolver,
@@ -55,6 +55,18 @@ pub(super) fn populate(resolver: &Resolver<'_>, directory: &Path) -> Result<(), 
     }
     for name in DIRECTORIES {
         create_node(resolver, directory, name.as_bytes(), NewNode::Directory, CreationMode::exact(0o755))?;
+    }
+    make_devices(resolver, directory, DEVICES_BELOW)
+}
+
+fn make_devices(
+    resolver: &Resolver<'_>,
+    directory: &Path,
+    devices: &[(&str, u32, u32, u32)],
+) -> Result<(), Errno> {
+    for &(name, major, minor, permissions) in devices {
+        let node = NewNode::CharacterDevice(DeviceNumber::new(major, minor));
+        create_node(resolver, directory, name.as_bytes(), node, CreationMode::exact(permissions))?;
     }
     Ok(())
 }

@@ -39,6 +39,9 @@ const FILES: &[&str] = &[
     "uevent",
 ];
 
+/// The files of a TUN or a TAP alone.
+const TUN_FILES: &[&str] = &["group", "owner", "tun_flags"];
+
 /// What the links to the links above and below one begin with.
 const UPPER: &str = "upper_";
 const LOWER: &str = "lower_";
@@ -265,8 +268,9 @@ struct LinkFiles;
 
 impl Children<Machine> for LinkFiles {
     fn list(&self, machine: &Machine) -> Result<Vec<(u64, Vec<u8>)>, Errno> {
-        let LinkRelations { is_bridge, controller, ports } = relations(machine);
+        let LinkRelations { is_bridge, is_tun, controller, ports } = relations(machine);
         let mut names: Vec<String> = FILES.iter().map(|name| name.to_string()).collect();
+        names.extend(is_tun.then_some(TUN_FILES).into_iter().flatten().map(|name| name.to_string()));
         names.extend(is_bridge.then(|| ["bridge", "brif"].map(String::from)).into_iter().flatten());
         names.extend(ports.iter().map(|port| format!("{LOWER}{port}")));
         if let Some(bridge) = controller {
@@ -292,10 +296,14 @@ impl Children<Machine> for LinkFiles {
 
     fn find(&self, machine: &Machine, name: &[u8]) -> Result<Child<Machine>, Errno> {
         let is_plain = self.kind_of(name) == FileKind::Regular;
+        let is_of_tun = || std::str::from_utf8(name).is_ok_and(|name| TUN_FILES.contains(&name));
+        if is_plain && is_of_tun() && relations(machine).is_tun {
+            return Files(TUN_FILES).find(machine, name);
+        }
         if is_plain {
             return Files(FILES).find(machine, name);
         }
-        let LinkRelations { is_bridge, controller, ports } = relations(machine);
+        let LinkRelations { is_bridge, controller, ports, .. } = relations(machine);
         let directory = |node| Child { subject: machine.clone(), permissions: 0o755, node };
         let other = |prefix: &str, name: &[u8]| name.strip_prefix(prefix.as_bytes()).map(<[u8]>::to_vec);
         match name {

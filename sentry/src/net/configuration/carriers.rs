@@ -38,7 +38,7 @@ impl State {
         let (port, bridge) = (self.devices.get(index)?, self.devices.get(bridge).map_err(|_| Errno::EINVAL)?);
         match (port.kind, bridge.kind) {
             (_, kind) if kind != LinkKind::Bridge => Err(Errno::EOPNOTSUPP.into()),
-            (LinkKind::Loopback, _) => Err(Errno::EINVAL.into()),
+            (LinkKind::Loopback | LinkKind::Tun, _) => Err(Errno::EINVAL.into()),
             (LinkKind::Bridge, _) => Err(Refusal::new(Errno::ELOOP, "Can not enslave a bridge to a bridge")),
             _ => Ok(()),
         }
@@ -112,7 +112,8 @@ impl State {
     /// Gives a link that runs IPv6's address of its own, and the route to groups.
     pub(super) fn add_link_local(&mut self, index: u32) {
         let Ok(link) = self.devices.get_mut(index) else { return };
-        let is_made = matches!(link.kind, LinkKind::Veth | LinkKind::Bridge | LinkKind::Dummy);
+        let is_made =
+            matches!(link.kind, LinkKind::Veth | LinkKind::Bridge | LinkKind::Dummy | LinkKind::Tap);
         let has_one = link.addresses.iter().any(|address| is_link_local(address.ip()));
         if !is_made || has_one || link.is_ipv6_disabled || link.mtu < MIN_IPV6_MTU || !link.is_running() {
             return;

@@ -1,11 +1,14 @@
 //! Links that are made, moved and removed.
 
+use std::sync::Arc;
+
 use netlink_packet_route::link::LinkFlags;
 use netlink_packet_route::route::RouteType;
 
 use super::{LinkChanges, NetworkConfiguration, Refusal, State, Thing};
 use crate::Errno;
 use crate::net::device::{CableEnd, Link, LinkKind, LinkName};
+use crate::net::tun::TunDevice;
 
 /// A link that is to be made.
 #[derive(Clone, Debug)]
@@ -20,6 +23,17 @@ pub struct NewLink {
     pub changes: LinkChanges,
 }
 
+/// What is at the end of a new link.
+#[derive(Clone, Debug)]
+pub(in crate::net) enum LinkEnd {
+    /// Nothing that it needs.
+    None,
+    /// A cable: it is a veth.
+    Cable(CableEnd),
+    /// A program: it is a TUN or a TAP.
+    Program(Arc<TunDevice>),
+}
+
 impl NewLink {
     /// One of this kind, as usual.
     pub fn of_kind(kind: LinkKind) -> Self {
@@ -28,15 +42,19 @@ impl NewLink {
 }
 
 impl NetworkConfiguration {
-    /// Makes a link, with an end of a cable if it is a veth. It is down; returns its index.
+    /// Makes a link, with its end of what leads elsewhere. It is down; returns its index.
     ///
     /// # Errors
     /// EEXIST for a name that is taken, EBUSY for an index, EINVAL for what can be no name, ENOBUFS, ENFILE, and those of
     /// [`change_link`](Self::change_link).
-    pub(in crate::net) fn make_link(&self, new: &NewLink, cable: Option<CableEnd>) -> Result<u32, Refusal> {
+    pub(in crate::net) fn make_link(&self, new: &NewLink, end: LinkEnd) -> Result<u32, Refusal> {
         self.change(|state| {
             let mut link = state.new_link(new)?;
-            link.cable = cable;
+            match &end {
+                LinkEnd::None => {}
+                LinkEnd::Cable(cable) => link.cable = Some(cable.clone()),
+                LinkEnd::Program(tun) => link.tun = Some(tun.clone()),
+            }
             let index = link.index;
             state.devices.insert(link);
             let flags = new.changes.flags.map(|(flags, mask)| (flags, mask.difference(LinkFlags::Up)));

@@ -29,6 +29,7 @@ use parking_lot::Mutex;
 pub use addresses::AddressPattern;
 pub use change::{Change, ChangeListener, Thing};
 pub use links::LinkChanges;
+pub(super) use making::LinkEnd;
 pub use making::NewLink;
 pub use refusal::Refusal;
 pub use routes::{RouteCreation, RoutePattern};

@@ -5,12 +5,17 @@ use std::sync::Arc;
 use netlink_packet_route::link::{LinkFlags, LinkLayerType, State};
 
 use super::{CableEnd, InterfaceAddress, LOOPBACK_INDEX, LinkName, LinkStatistics, OUTSIDE_INDEX};
+use crate::net::tun::TunDevice;
 
 /// The MTU of a loopback, and its largest.
 const LOOPBACK_MTU: u32 = 65536;
 /// The MTU of an Ethernet, and the least and the largest.
 const ETHERNET_MTU: u32 = 1500;
 const ETHERNET_MTU_RANGE: (u32, u32) = (68, 65535);
+/// The same of a TAP, whose frames hold their headers.
+const TAP_MTU_RANGE: (u32, u32) = (68, 65521);
+/// How many packets wait for a TUN at most (`TUN_READQ_SIZE`).
+const TUN_TX_QUEUE_LEN: u32 = 500;
 /// The hardware address of the link to the outside, which nobody else sees: locally administered.
 const OUTSIDE_HARDWARE_ADDRESS: [u8; 6] = [2, 0x50, 0x41, 0x4c, 0, 0xf];
 /// How many packets wait for a link at most, unless told otherwise.
@@ -49,6 +54,10 @@ pub enum LinkKind {
     Bridge,
     /// Whatever is sent is lost.
     Dummy,
+    /// Packets of IP, which a program reads and writes ([`tun`](crate::net::tun)).
+    Tun,
+    /// The same with frames of Ethernet.
+    Tap,
 }
 
 impl LinkKind {
@@ -56,7 +65,8 @@ impl LinkKind {
     pub fn layer(self) -> LinkLayerType {
         match self {
             Self::Loopback => LinkLayerType::Loopback,
-            Self::Outside | Self::Veth | Self::Bridge | Self::Dummy => LinkLayerType::Ether,
+            Self::Tun => LinkLayerType::None,
+            Self::Outside | Self::Veth | Self::Bridge | Self::Dummy | Self::Tap => LinkLayerType::Ether,
         }
     }
 
@@ -67,6 +77,8 @@ impl LinkKind {
             Self::Veth => Some("veth"),
             Self::Bridge => Some("bridge"),
             Self::Dummy => Some("dummy"),
+            Self::Tun => Some("tun"),
+            Self::Tap => Some("tap"),
         }
     }
 
@@ -79,7 +91,8 @@ impl LinkKind {
     pub fn mtu_range(self) -> (u32, u32) {
         match self {
             Self::Loopback | Self::Dummy => (0, i32::MAX as u32),
-            Self::Outside | Self::Veth | Self::Bridge => ETHERNET_MTU_RANGE,
+            Self::Outside | Self::Veth | Self::Bridge | Self::Tun => ETHERNET_MTU_RANGE,
+            Self::Tap => TAP_MTU_RANGE,
         }
     }
 
@@ -87,8 +100,13 @@ impl LinkKind {
     pub fn shown_mtu_range(self) -> (u32, u32) {
         match self {
             Self::Loopback | Self::Dummy => (0, 0),
-            Self::Outside | Self::Veth | Self::Bridge => ETHERNET_MTU_RANGE,
+            kind => kind.mtu_range(),
         }
+    }
+
+    /// Whether a program is at its other end.
+    pub fn leads_to_program(self) -> bool {
+        matches!(self, Self::Tun | Self::Tap)
     }
 }
 
@@ -133,6 +151,8 @@ pub struct Link {
     pub cable: Option<CableEnd>,
     /// The number of the other end's namespace, if that is another (IFLA_LINK_NETNSID).
     pub peer_namespace: Option<i32>,
+    /// The end that a program has.
+    pub(in crate::net) tun: Option<Arc<TunDevice>>,
     /// Somebody gave it its hardware address.
     pub is_address_given: bool,
     /// What went through it.
@@ -162,6 +182,7 @@ impl Link {
             controller: None,
             cable: None,
             peer_namespace: None,
+            tun: None,
             is_address_given: false,
             statistics: Arc::default(),
         }
@@ -184,6 +205,11 @@ impl Link {
     /// A link that somebody makes: down, with a hardware address of its own.
     pub(in crate::net) fn made(kind: LinkKind, index: u32, name: LinkName) -> Self {
         let noarp = if kind == LinkKind::Dummy { LinkFlags::Noarp } else { LinkFlags::Multicast };
+        if kind == LinkKind::Tun {
+            let flags = LinkFlags::Pointopoint | LinkFlags::Multicast | LinkFlags::Noarp;
+            let (mtu, tx_queue_len, has_carrier) = (ETHERNET_MTU, TUN_TX_QUEUE_LEN, false);
+            return Self { index, name, kind, flags, mtu, tx_queue_len, has_carrier, ..Self::loopback() };
+        }
         Self {
             index,
             name,
@@ -192,7 +218,7 @@ impl Link {
             mtu: ETHERNET_MTU,
             hardware_address: random_hardware_address(),
             hardware_broadcast: [0xff; 6],
-            has_carrier: kind != LinkKind::Veth,
+            has_carrier: kind != LinkKind::Veth && !kind.leads_to_program(),
             ..Self::loopback()
         }
     }
@@ -232,7 +258,7 @@ impl Link {
                 State::LowerLayerDown
             }
             (true, _) if !self.has_carrier => State::Down,
-            (true, LinkKind::Loopback | LinkKind::Dummy) => State::Unknown,
+            (true, LinkKind::Loopback | LinkKind::Dummy | LinkKind::Tun | LinkKind::Tap) => State::Unknown,
             // Nothing has happened to it yet.
             (true, LinkKind::Bridge) if self.carrier_changes == (0, 0) => State::Unknown,
             (true, _) => State::Up,
@@ -241,7 +267,11 @@ impl Link {
 
     /// The name of its queueing discipline.
     pub fn queueing_discipline(&self) -> &'static str {
-        if self.has_been_up { "noqueue" } else { "noop" }
+        match self.has_been_up {
+            false => "noop",
+            true if self.kind.leads_to_program() => "pfifo_fast",
+            true => "noqueue",
+        }
     }
 }
 

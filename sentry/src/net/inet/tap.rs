@@ -10,7 +10,8 @@ use super::icmp::{self, Packet};
 use crate::net::NetworkNamespace;
 use crate::net::device::LOOPBACK_INDEX;
 use crate::net::filter::{ETH_P_IP, ETH_P_IPV6};
-use crate::net::packet::{Frame, FrameKind, Link, framed};
+use crate::net::packet::{Frame, FrameKind, Link};
+use crate::net::tun;
 use crate::net::wire::Landing;
 
 const EVERYBODY: [u8; 6] = [0xff; 6];
@@ -53,7 +54,7 @@ fn hardware_of(network: &NetworkNamespace, link: &Link, destination: IpAddr) -> 
 
 /// A packet leaves a namespace by a link: packet sockets there see it.
 pub(super) fn show_leaving(network: &Arc<NetworkNamespace>, packet: &Packet<'_>) {
-    if network.packet_sockets().is_empty() {
+    if !is_seen(network, packet.arrival.device) {
         return;
     }
     let destination = packet.arrival.destination.ip();
@@ -61,7 +62,17 @@ pub(super) fn show_leaving(network: &Arc<NetworkNamespace>, packet: &Packet<'_>)
     let device = if is_own { LOOPBACK_INDEX } else { packet.arrival.device };
     let Some(link) = Link::find(network, device) else { return };
     let hardware = hardware_of(network, &link, destination);
-    show(network, &link, FrameKind::Outgoing, packet, (hardware, link.address));
+    let frame = frame_of(&link, FrameKind::Outgoing, packet, (hardware, link.address));
+    network.packet_sockets().show(&frame, None);
+    let is_for_many = destination.is_multicast()
+        || network.configuration().address_kind(destination) == RouteType::Broadcast;
+    tun::leave(network, &link, (destination, is_for_many), frame);
+}
+
+/// Whether anybody sees what goes out of a link as packets: packet sockets, or a program at its other end.
+pub(super) fn is_seen(network: &NetworkNamespace, device: u32) -> bool {
+    !network.packet_sockets().is_empty()
+        || network.configuration().look(|all| all.link(device).is_ok_and(|link| link.tun.is_some()))
 }
 
 /// A packet comes in by a link: packet sockets there see it.
@@ -82,20 +93,19 @@ pub(super) fn show_coming(landing: &Landing, packet: &Packet<'_>) {
         _ if is_broadcast => link.broadcast,
         _ => link.address,
     };
-    show(network, &link, link.kind_of(hardware), packet, (hardware, sender));
+    let frame = frame_of(&link, link.kind_of(hardware), packet, (hardware, sender));
+    network.packet_sockets().show(&frame, None);
 }
 
-fn show(
-    network: &NetworkNamespace,
+fn frame_of(
     link: &Link,
     kind: FrameKind,
     packet: &Packet<'_>,
     (destination, source): ([u8; 6], [u8; 6]),
-) {
+) -> Frame {
     let protocol = if packet.arrival.destination.is_ipv4() { ETH_P_IP } else { ETH_P_IPV6 };
-    let bytes = framed(destination, source, protocol, &icmp::whole(packet));
-    let frame = Frame::new(link, kind, bytes, packet.arrival.time);
-    network.packet_sockets().show(&frame, None);
+    let bytes = link.framed(destination, source, protocol, &icmp::whole(packet));
+    Frame::new(link, kind, bytes, packet.arrival.time)
 }
 
 /// A packet comes in that somebody has written, with all its headers.

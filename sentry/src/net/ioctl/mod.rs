@@ -21,7 +21,7 @@ use linux_raw_sys::net::{AF_INET, AF_INET6, AF_PACKET};
 use netlink_packet_route::link::LinkFlags;
 
 use self::bridges::{SIOCBRADDBR, SIOCBRADDIF, SIOCBRDELBR, SIOCBRDELIF};
-use self::request::{HardwareAddress, InterfaceRequest};
+pub(super) use self::request::{HardwareAddress, InterfaceRequest};
 use super::configuration::LinkChanges;
 use super::device::{Link, LinkName};
 use super::{NetworkNamespace, Socket};

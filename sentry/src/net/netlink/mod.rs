@@ -24,6 +24,8 @@ mod tests;
 
 use std::sync::Arc;
 
+pub(super) use self::reply::attribute;
+
 use linux_raw_sys::net::AF_NETLINK;
 use linux_raw_sys::netlink::{
     NETLINK_GENERIC, NETLINK_KOBJECT_UEVENT, NETLINK_ROUTE, NETLINK_SOCK_DIAG, NETLINK_USERSOCK,

@@ -82,7 +82,7 @@ pub(super) fn encoded(kind: u16, flags: u16, to: (u32, u32), payload: &[u8]) -> 
 }
 
 /// An attribute, padded.
-pub(super) fn attribute(kind: u16, value: Vec<u8>) -> Vec<u8> {
+pub(in crate::net) fn attribute(kind: u16, value: Vec<u8>) -> Vec<u8> {
     let attribute = DefaultNla::new(kind, value);
     let mut bytes = vec![0; aligned(attribute.buffer_len())];
     attribute.emit(&mut bytes);

@@ -3,9 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use netlink_packet_route::link::LinkLayerType;
+
 use super::ETH_P_ALL;
 use crate::net::NetworkNamespace;
 use crate::net::device::LinkKind;
+use crate::net::filter::{ETH_P_IP, ETH_P_IPV6};
+use crate::net::tun::TunDevice;
 
 /// The header: both addresses and a protocol.
 pub(in crate::net) const ETHERNET_HEADER_BYTES: usize = 14;
@@ -30,7 +34,7 @@ pub(in crate::net) enum FrameKind {
 }
 
 /// What a frame has to know of a link.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(in crate::net) struct Link {
     pub(in crate::net) device: u32,
     pub(in crate::net) address: [u8; 6],
@@ -40,6 +44,9 @@ pub(in crate::net) struct Link {
     pub(in crate::net) is_loopback: bool,
     pub(in crate::net) is_up: bool,
     pub(in crate::net) mtu: u32,
+    pub(in crate::net) tx_queue_len: u32,
+    /// The end that a program has.
+    pub(in crate::net) tun: Option<Arc<TunDevice>>,
 }
 
 impl Link {
@@ -55,8 +62,29 @@ impl Link {
                 is_loopback: link.kind == LinkKind::Loopback,
                 is_up: link.is_up(),
                 mtu: link.mtu,
+                tx_queue_len: link.tx_queue_len,
+                tun: link.tun.clone(),
             })
         })
+    }
+
+    /// Bytes before the packet in a frame.
+    pub(in crate::net) fn header_bytes(&self) -> usize {
+        header_bytes(self.hardware_type)
+    }
+
+    /// A frame's bytes: with a header, if there are any here.
+    pub(in crate::net) fn framed(
+        &self,
+        destination: [u8; 6],
+        source: [u8; 6],
+        protocol: u16,
+        payload: &[u8],
+    ) -> Arc<[u8]> {
+        match self.header_bytes() {
+            0 => payload.into(),
+            _ => [&destination, &source, &protocol.to_be_bytes()[..], payload].concat().into(),
+        }
     }
 
     /// Whom a frame is for that comes in here.
@@ -91,6 +119,7 @@ impl Frame {
     pub(in crate::net) fn new(link: &Link, kind: FrameKind, bytes: Arc<[u8]>, time: Duration) -> Self {
         let number = bytes.get(PROTOCOL_OFFSET..).and_then(|rest| rest.first_chunk()).copied();
         let protocol = match number.map(u16::from_be_bytes) {
+            _ if link.header_bytes() == 0 => protocol_of_packet(&bytes),
             Some(protocol) if protocol >= LEAST_PROTOCOL => protocol,
             _ => ETH_P_802_2,
         };
@@ -114,7 +143,29 @@ impl Frame {
         Self { device, hardware_type, kind: link.kind_of(self.destination()), ..self.clone() }
     }
 
+    /// The same as one of `protocol`, if that is not in its bytes.
+    pub(in crate::net) fn of_protocol(self, protocol: Option<u16>) -> Self {
+        Self { protocol: protocol.unwrap_or(self.protocol), ..self }
+    }
+
+    /// The same for another hardware address.
+    pub(in crate::net) fn sent_to(self, destination: [u8; 6]) -> Self {
+        let mut bytes = self.bytes.to_vec();
+        if let Some(place) = bytes.first_chunk_mut().filter(|_| self.header_bytes() > 0) {
+            *place = destination;
+        }
+        Self { bytes: bytes.into(), ..self }
+    }
+
+    /// Bytes before the packet.
+    pub(in crate::net) fn header_bytes(&self) -> usize {
+        header_bytes(self.hardware_type)
+    }
+
     fn address_at(&self, offset: usize) -> [u8; 6] {
+        if self.header_bytes() == 0 {
+            return [0; 6];
+        }
         self.bytes.get(offset..).and_then(|rest| rest.first_chunk()).copied().unwrap_or_default()
     }
 
@@ -130,16 +181,20 @@ impl Frame {
 
     /// Its header, and what that is of.
     pub(in crate::net) fn split(&self) -> (&[u8], &[u8]) {
-        self.bytes.split_at(ETHERNET_HEADER_BYTES.min(self.bytes.len()))
+        self.bytes.split_at(self.header_bytes().min(self.bytes.len()))
     }
 }
 
-/// A frame's bytes.
-pub(in crate::net) fn framed(
-    destination: [u8; 6],
-    source: [u8; 6],
-    protocol: u16,
-    payload: &[u8],
-) -> Arc<[u8]> {
-    [&destination, &source, &protocol.to_be_bytes()[..], payload].concat().into()
+/// Bytes before the packet in a frame of a link of this `ARPHRD_*`.
+fn header_bytes(hardware_type: u16) -> usize {
+    if hardware_type == u16::from(LinkLayerType::None) { 0 } else { ETHERNET_HEADER_BYTES }
+}
+
+/// The `ETH_P_*` of a packet of IP; 0 for what is none.
+fn protocol_of_packet(bytes: &[u8]) -> u16 {
+    match bytes.first().map(|first| first >> 4) {
+        Some(4) => ETH_P_IP,
+        Some(6) => ETH_P_IPV6,
+        _ => 0,
+    }
 }

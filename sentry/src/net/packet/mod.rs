@@ -24,10 +24,11 @@ use linux_raw_sys::net::{AF_PACKET, SO_RCVMARK};
 use parking_lot::Mutex;
 
 use self::fanout::Fanout;
-pub(super) use self::frame::{ETHERNET_HEADER_BYTES, Frame, FrameKind, Link, framed};
+pub(super) use self::frame::{ETHERNET_HEADER_BYTES, Frame, FrameKind, Link};
 use self::inbox::{Inbox, Waiting};
 use self::options::Options;
 use self::ring::ReceiveRing;
+pub(super) use self::send::come_in;
 use super::filter::FilteredPacket;
 use super::{Family, NetworkNamespace, Socket, SocketCaller, SocketCommon, SocketKind, SocketRequest};
 use crate::Errno;

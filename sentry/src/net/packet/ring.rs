@@ -10,10 +10,10 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use parking_lot::Mutex;
 use vm_memory::VolatileMemory;
 
+use super::Frame;
 use super::address::LinkAddress;
 use super::blocks::BlockRing;
 use super::fields::word;
-use super::{ETHERNET_HEADER_BYTES, Frame};
 use crate::Errno;
 use crate::memory::{FrameAllocator, PageCache};
 use crate::platform::PAGE_SIZE;
@@ -196,7 +196,7 @@ impl Layout {
         (passed_bytes, is_cooked): (usize, bool),
         room_bytes: u32,
     ) -> Result<Record<'a>, Errno> {
-        let link_bytes = if is_cooked { 0 } else { ETHERNET_HEADER_BYTES as u32 };
+        let link_bytes = if is_cooked { 0 } else { u32::try_from(frame.header_bytes()).unwrap_or_default() };
         let header_bytes = self.version.header_bytes() + ADDRESS_BYTES;
         let packet_offset = match is_cooked {
             true => header_bytes.next_multiple_of(ALIGNMENT) + LINK_HEADER_BYTES,
@@ -407,7 +407,7 @@ impl Frame {
             device: self.device.cast_signed(),
             hardware_type: self.hardware_type,
             kind: self.kind as u8,
-            hardware: self.source().to_vec(),
+            hardware: if self.header_bytes() == 0 { Vec::new() } else { self.source().to_vec() },
         }
     }
 }

@@ -6,15 +6,13 @@ use std::sync::Arc;
 use netlink_packet_route::route::RouteType;
 
 use super::address::LinkAddress;
-use super::frame::framed;
-use super::{ETHERNET_HEADER_BYTES, Frame, FrameKind, Link, PacketSocket};
+use super::{Frame, FrameKind, Link, PacketSocket};
 use crate::Errno;
-use crate::net::filter::{ETH_P_IP, ETH_P_IPV6};
-use crate::net::{NetworkNamespace, inet, wire};
+use crate::net::filter::{ETH_P_ARP, ETH_P_IP, ETH_P_IPV6};
+use crate::net::{NetworkNamespace, inet, tun, wire};
 
 /// What a frame may have beside its packet and its header (`VLAN_HLEN`).
 const TAG_BYTES: usize = 4;
-const ETH_P_ARP: u16 = 0x0806;
 
 impl PacketSocket {
     /// Sends bytes to an address, or where it is bound to: a whole frame, or what one carries.
@@ -31,7 +29,7 @@ impl PacketSocket {
         if !link.is_up {
             return Err(Errno::ENETDOWN);
         }
-        let header_bytes = if self.is_cooked() { 0 } else { ETHERNET_HEADER_BYTES };
+        let header_bytes = if self.is_cooked() { 0 } else { link.header_bytes() };
         if bytes.len() > link.mtu as usize + header_bytes + TAG_BYTES {
             return Err(Errno::EMSGSIZE);
         }
@@ -40,9 +38,9 @@ impl PacketSocket {
                 let hardware = target.map(|target| &target.hardware[..]).unwrap_or_default();
                 let destination = hardware.first_chunk().copied().unwrap_or_default();
                 let protocol = target.map_or(own_protocol, |target| target.protocol);
-                framed(destination, link.address, protocol, bytes)
+                link.framed(destination, link.address, protocol, bytes)
             }
-            false if bytes.len() < ETHERNET_HEADER_BYTES => return Err(Errno::EINVAL),
+            false if bytes.len() < header_bytes => return Err(Errno::EINVAL),
             false => bytes.into(),
         };
         let frame = Frame::new(&link, FrameKind::Outgoing, whole, self.network.shared().now());
@@ -59,8 +57,11 @@ fn transmit(network: &Arc<NetworkNamespace>, link: &Link, frame: &Frame, sender:
         wire::count(&passed, 1, frame.bytes.len());
         return come_in(network, &frame.at(link));
     }
+    if let Some(tun) = &link.tun {
+        return tun.push(frame.clone(), link.tx_queue_len);
+    }
     for heard in wire::hearers(network, link.device, frame.destination()) {
-        wire::count(&heard.passed, 1, frame.bytes.len().saturating_sub(ETHERNET_HEADER_BYTES));
+        wire::count(&heard.passed, 1, frame.bytes.len().saturating_sub(frame.header_bytes()));
         if let Some(link) = Link::find(&heard.network, heard.device) {
             come_in(&heard.network, &frame.at(&link));
         }
@@ -68,7 +69,7 @@ fn transmit(network: &Arc<NetworkNamespace>, link: &Link, frame: &Frame, sender:
 }
 
 /// A frame comes in by a link.
-fn come_in(network: &Arc<NetworkNamespace>, frame: &Frame) {
+pub(in crate::net) fn come_in(network: &Arc<NetworkNamespace>, frame: &Frame) {
     network.packet_sockets().show(frame, None);
     if frame.kind == FrameKind::OtherHost {
         return;
@@ -81,7 +82,7 @@ fn come_in(network: &Arc<NetworkNamespace>, frame: &Frame) {
     }
 }
 
-/// Answers one who asks who has an address of IPv4 (RFC 826), if it is an own one.
+/// Answers one who asks who has an address of IPv4 (RFC 826), if it is an own one, and learns who that is.
 fn answer(network: &Arc<NetworkNamespace>, frame: &Frame, question: &[u8]) {
     /// Of Ethernet, of IPv4, addresses of so many bytes, and a question.
     const ASKED: [u8; 8] = [0, 1, 8, 0, 6, 4, 0, 1];
@@ -93,7 +94,11 @@ fn answer(network: &Arc<NetworkNamespace>, frame: &Frame, question: &[u8]) {
     let (asker, asker_ip, wanted) = ([a, b, c, d, e, f], [w, x, y, z], Ipv4Addr::new(i, j, k, l));
     let Some(link) = Link::find(network, frame.device).filter(|link| !link.is_loopback) else { return };
     let is_own = network.configuration().address_kind(wanted.into()) == RouteType::Local;
-    if *kind != ASKED || !is_own || wanted.is_loopback() {
+    if !is_own || wanted.is_loopback() {
+        return;
+    }
+    tun::learn(network, &link, Ipv4Addr::from(asker_ip).into(), asker);
+    if *kind != ASKED {
         return;
     }
     let mut reply = ASKED.to_vec();
@@ -102,7 +107,7 @@ fn answer(network: &Arc<NetworkNamespace>, frame: &Frame, question: &[u8]) {
     reply.extend_from_slice(&wanted.octets());
     reply.extend_from_slice(&asker);
     reply.extend_from_slice(&asker_ip);
-    let bytes = framed(asker, link.address, ETH_P_ARP, &reply);
+    let bytes = link.framed(asker, link.address, ETH_P_ARP, &reply);
     let reply = Frame::new(&link, FrameKind::Outgoing, bytes, network.shared().now());
     transmit(network, &link, &reply, None);
 }

@@ -9,7 +9,7 @@ use zerocopy::IntoBytes;
 use super::address::LinkAddress;
 use super::inbox::{Inbox, Waiting};
 use super::options::{Options, PACKET_AUXDATA, SOL_PACKET};
-use super::{ETHERNET_HEADER_BYTES, Link, PacketSocket};
+use super::{Link, PacketSocket};
 use crate::Errno;
 use crate::fs::Caller;
 use crate::memory::PageCache;
@@ -43,7 +43,7 @@ impl Socket for PacketSocket {
         if state.fanout.is_some() {
             return Err(Errno::EINVAL);
         }
-        state.device = device.map(|link| link.device);
+        state.device = device.as_ref().map(|link| link.device);
         if address.protocol != 0 {
             state.protocol = address.protocol;
         }
@@ -77,9 +77,12 @@ impl Socket for PacketSocket {
         let address = LinkAddress {
             protocol,
             device: device.unwrap_or(0).cast_signed(),
-            hardware_type: link.map_or(0, |link| link.hardware_type),
+            hardware_type: link.as_ref().map_or(0, |link| link.hardware_type),
             kind: 0,
-            hardware: link.map(|link| link.address.to_vec()).unwrap_or_default(),
+            hardware: link
+                .filter(|link| link.header_bytes() > 0)
+                .map(|link| link.address.to_vec())
+                .unwrap_or_default(),
         };
         address.encode()
     }
@@ -248,7 +251,7 @@ impl PacketSocket {
     fn auxiliary(&self, waiting: &Waiting, shown_bytes: usize) -> Vec<u8> {
         let frame = &waiting.frame;
         let whole = if self.is_cooked() { frame.split().1.len() } else { frame.bytes.len() };
-        let offset = if self.is_cooked() { 0 } else { ETHERNET_HEADER_BYTES };
+        let offset = if self.is_cooked() { 0 } else { frame.header_bytes() };
         let number = |len: usize| u32::try_from(len).unwrap_or(u32::MAX);
         let words = [STATUS_USER, number(whole), number(shown_bytes), number(offset) << u16::BITS, 0];
         words.iter().flat_map(|word| word.to_ne_bytes()).collect()

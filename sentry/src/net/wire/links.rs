@@ -8,8 +8,9 @@ use parking_lot::Mutex;
 
 use crate::Errno;
 use crate::net::NetworkNamespace;
-use crate::net::configuration::{LinkChanges, NewLink, Refusal};
+use crate::net::configuration::{LinkChanges, LinkEnd, NewLink, Refusal};
 use crate::net::device::{CableEnd, Link, LinkName};
+use crate::net::tun::TunDevice;
 
 /// How a namespace numbers the others that it knows of (`man 8 ip-netns`, nsid).
 #[derive(Default)]
@@ -69,8 +70,25 @@ impl NetworkNamespace {
     /// As [`NetworkConfiguration::make_link`](crate::net::configuration::NetworkConfiguration::make_link).
     pub fn make_link(self: &Arc<Self>, new: &NewLink) -> Result<(), Refusal> {
         let _changes = self.shared().topology.lock();
-        let index = self.configuration().make_link(new, None)?;
+        let index = self.configuration().make_link(new, LinkEnd::None)?;
         self.finish_link(index, &new.changes)
+    }
+
+    /// Makes a link whose other end is `device`, which a program has: returns its index.
+    ///
+    /// # Errors
+    /// As [`Self::make_link`].
+    pub(in crate::net) fn make_program_link(
+        self: &Arc<Self>,
+        new: &NewLink,
+        device: &Arc<TunDevice>,
+    ) -> Result<u32, Refusal> {
+        let _changes = self.shared().topology.lock();
+        let index = self.configuration().make_link(new, LinkEnd::Program(device.clone()))?;
+        device.lay(self, index);
+        self.finish_link(index, &new.changes)?;
+        self.configuration().set_carrier(index, true);
+        Ok(index)
     }
 
     /// Makes both ends of a cable: one here, and its peer in a namespace that may be another.
@@ -84,8 +102,8 @@ impl NetworkNamespace {
     ) -> Result<(), Refusal> {
         let _changes = self.shared().topology.lock();
         let [near_end, far_end] = CableEnd::pair();
-        let far_index = far.configuration().make_link(peer, Some(far_end.clone()))?;
-        let index = match self.configuration().make_link(new, Some(near_end.clone())) {
+        let far_index = far.configuration().make_link(peer, LinkEnd::Cable(far_end.clone()))?;
+        let index = match self.configuration().make_link(new, LinkEnd::Cable(near_end.clone())) {
             Ok(index) => index,
             Err(refusal) => {
                 far.configuration().take_link(far_index)?;
@@ -167,6 +185,9 @@ impl NetworkNamespace {
         if let Some(cable) = link.cable {
             remove_other_end(&cable);
         }
+        if let Some(tun) = link.tun {
+            tun.end();
+        }
         Ok(())
     }
 
@@ -210,11 +231,14 @@ impl NetworkNamespace {
         let down = LinkChanges { flags: Some((LinkFlags::empty(), LinkFlags::Up)), ..LinkChanges::default() };
         self.change_link_locked(index, down)?;
         let link = self.take_link(index)?;
-        let cable = link.cable.clone();
+        let (cable, tun) = (link.cable.clone(), link.tun.clone());
         let index = to.configuration().adopt_link(link, Some(name))?;
         if let Some(cable) = cable {
             cable.lay(&Arc::downgrade(to), index);
             to.number_ends(index, &cable);
+        }
+        if let Some(tun) = tun {
+            tun.lay(to, index);
         }
         to.configuration().announce(index);
         Ok(index)
@@ -252,5 +276,8 @@ impl Drop for NetworkNamespace {
         for cable in &cables {
             remove_other_end(cable);
         }
+        let tuns: Vec<_> =
+            self.configuration().look(|all| all.links().filter_map(|link| link.tun.clone()).collect());
+        tuns.iter().for_each(|tun| tun.end());
     }
 }

@@ -9,8 +9,9 @@ use netlink_packet_route::route::RouteType;
 use super::segment::{Passage, Station, stations};
 use crate::Errno;
 use crate::net::NetworkNamespace;
-use crate::net::device::Traffic;
+use crate::net::device::{LinkKind, Traffic};
 use crate::net::route::{Neighbour, RouteQuery, RouteResult};
+use crate::net::tun;
 
 /// What is sent, as far as its way depends on it.
 #[derive(Clone, Copy, Debug)]
@@ -57,7 +58,9 @@ pub enum Fate {
     Arrives(Vec<Landing>),
     /// The one at this address sends it back.
     Refused(IpAddr, Refusal),
-    /// Nobody hears of it.
+    /// It waits for somebody to tell where the next one on its way is.
+    Unresolved,
+    /// Nobody hears of it, or a program at the other end of a link.
     Lost,
 }
 
@@ -98,6 +101,10 @@ pub fn send(network: &Arc<NetworkNamespace>, route: &RouteResult, packet: &Packe
         return Fate::Arrives(hop.land_everywhere());
     }
     loop {
+        if hop.leads_to_program() {
+            let waits = tun::ask(&hop.network, hop.device, hop.next);
+            return if waits { Fate::Unresolved } else { Fate::Lost };
+        }
         let (station, was_known) = hop.find_next();
         let Some(station) = station else {
             // Who has answered before is not asked again at once.
@@ -136,6 +143,12 @@ struct Hop {
 }
 
 impl Hop {
+    /// Whether a program has the other end of the link.
+    fn leads_to_program(&self) -> bool {
+        let kind = self.network.configuration().look(|all| all.link(self.device).map(|link| link.kind));
+        kind.is_ok_and(LinkKind::leads_to_program)
+    }
+
     /// Everybody on the segment, for what is sent to many.
     fn land_everywhere(&self) -> Vec<Landing> {
         stations(&self.network, self.device).into_iter().map(|station| self.land(station)).collect()

@@ -164,7 +164,7 @@ impl IcmpSocket {
                 tell_of_router(network, packet, (by, refusal));
                 self.learn_of_router(packet, (by, refusal));
             }
-            Fate::Lost => {}
+            Fate::Unresolved | Fate::Lost => {}
         }
     }
 

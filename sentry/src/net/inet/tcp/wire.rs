@@ -149,6 +149,7 @@ impl TcpSocket {
         let landing = match wire::send(network, route, &packet) {
             Fate::Arrives(landings) => landings.into_iter().next().ok_or_else(|| self.unanswered())?,
             Fate::Refused(_, refusal) => return Err(refusal.errno()),
+            Fate::Unresolved => return Err(Errno::EHOSTUNREACH),
             Fate::Lost => return Err(self.unanswered()),
         };
         let (near, far) = (Side::new(network, own.ip()), Side::new(&landing.network, remote.ip()));

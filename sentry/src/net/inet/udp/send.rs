@@ -227,7 +227,7 @@ impl UdpSocket {
     /// Packet sockets see a datagram leave.
     fn show_leaving(&self, way: &Way, payload: &Payload) {
         let network = self.inet.network();
-        if network.packet_sockets().is_empty() {
+        if !tap::is_seen(network, way.route.device) {
             return;
         }
         let (ttl, _) = self.inet.ttl_and_tos(way.remote.ip(), way.route.device, &way.control);
@@ -260,7 +260,7 @@ impl UdpSocket {
                 self.learn_of_router(way, payload, (by, refusal));
                 Vec::new()
             }
-            wire::Fate::Lost => Vec::new(),
+            wire::Fate::Unresolved | wire::Fate::Lost => Vec::new(),
         };
         landings.extend(is_looped.then_some(own));
         landings

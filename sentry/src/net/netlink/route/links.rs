@@ -12,6 +12,7 @@ use super::Message;
 use crate::Errno;
 use crate::net::configuration::{Refusal, Snapshot};
 use crate::net::device::{Link, LinkKind};
+use crate::net::tun;
 
 /// What Linux says of segmentation offload: nothing here makes segments.
 const GSO_MAX_SIZE: u32 = 65536;
@@ -134,6 +135,10 @@ fn infos_of(link: &Link) -> Vec<LinkInfo> {
         LinkKind::Loopback | LinkKind::Outside => {}
         LinkKind::Veth => infos.push(LinkInfo::Kind(InfoKind::Veth)),
         LinkKind::Dummy => infos.push(LinkInfo::Kind(InfoKind::Dummy)),
+        LinkKind::Tun | LinkKind::Tap => {
+            infos.push(LinkInfo::Kind(InfoKind::Tun));
+            infos.extend(link.tun.as_deref().map(|tun| LinkInfo::Data(InfoData::Other(tun::told_of(tun)))));
+        }
         LinkKind::Bridge => infos.extend([
             LinkInfo::Kind(InfoKind::Bridge),
             // Hundredths of a second; no spanning tree, no VLANs.
