@@ -189,9 +189,7 @@ fn find_program(
     let mut refused = None;
     for candidate in candidates {
         match resolver.resolve(&view.working_directory, &candidate, true) {
-            Ok(file)
-                if fs::check_access(&**file.inode(), fs::Access::EXECUTE, &viewer.credentials).is_ok() =>
-            {
+            Ok(file) if file.check_access(fs::Access::EXECUTE, &viewer.credentials).is_ok() => {
                 return Ok((file, candidate));
             }
             Ok(_) => refused = refused.or(Some((candidate, Errno::EACCES))),

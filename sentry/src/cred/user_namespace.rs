@@ -195,6 +195,11 @@ impl UserNamespace {
         self.to_kernel_uid(Uid::ROOT)
     }
 
+    /// Whether it numbers users and groups.
+    pub fn is_mapped(&self) -> bool {
+        self.map(IdKind::User).is_some() && self.map(IdKind::Group).is_some()
+    }
+
     fn map(&self, kind: IdKind) -> Option<&IdMap> {
         self.maps[kind as usize].get()
     }

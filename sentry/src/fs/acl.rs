@@ -7,7 +7,7 @@
 use crate::Errno;
 use crate::cred::{Credentials, Gid, KernelGid, KernelUid, Uid, UserNamespace};
 use crate::fs::metadata::{FileKind, Metadata};
-use crate::fs::{Access, Inode};
+use crate::fs::{Access, Inode, Mount};
 
 /// Version of the format (`POSIX_ACL_XATTR_VERSION`).
 const VERSION: u32 = 2;
@@ -121,6 +121,33 @@ impl Acl {
         });
         let entries: Vec<Entry> = decoded.collect::<Result<_, Errno>>()?;
         Ok(if entries.is_empty() { None } else { Some(Self(entries)) })
+    }
+
+    /// The list with the users and groups that the functions yield instead.
+    ///
+    /// # Errors
+    /// Those of the functions.
+    pub fn with_ids(
+        mut self,
+        uid: impl Fn(KernelUid) -> Result<KernelUid, Errno>,
+        gid: impl Fn(KernelGid) -> Result<KernelGid, Errno>,
+    ) -> Result<Self, Errno> {
+        for entry in &mut self.0 {
+            match &mut entry.tag {
+                Tag::User(user) => *user = uid(*user)?,
+                Tag::Group(group) => *group = gid(*group)?,
+                _ => {}
+            }
+        }
+        Ok(self)
+    }
+
+    /// The list as `mount` shows it.
+    pub(super) fn shown(self, mount: &Mount) -> Result<Self, Errno> {
+        match mount.is_id_mapped() {
+            true => self.with_ids(|uid| Ok(mount.shown_uid(uid)), |gid| Ok(mount.shown_gid(gid))),
+            false => Ok(self),
+        }
     }
 
     /// The value of the extended attribute, with ids by the kernel's numbers.
@@ -299,11 +326,12 @@ impl InheritedAcls {
     }
 }
 
-/// The access list of `inode` of `metadata`, if it decides what `credentials` may do.
+/// The access list of `inode` of `metadata`, if it decides what `credentials` may do, as `mount` shows it if there is one.
 ///
 /// # Errors
 /// Those of the file system.
 pub(super) fn deciding_list(
+    mount: Option<&Mount>,
     inode: &dyn Inode,
     metadata: &Metadata,
     credentials: &Credentials,
@@ -313,7 +341,11 @@ pub(super) fn deciding_list(
     if metadata.uid == credentials.fs_uid || metadata.mode & GROUP_BITS == 0 {
         return Ok(None);
     }
-    inode.acl(AclKind::Access).or_else(without_support)
+    let list = inode.acl(AclKind::Access).or_else(without_support)?;
+    match (mount, list) {
+        (Some(mount), Some(list)) => list.shown(mount).map(Some),
+        (_, list) => Ok(list),
+    }
 }
 
 /// A file system without lists is as good as a file without one.

@@ -90,9 +90,8 @@ impl FileCapabilities {
     pub(crate) fn of_file(path: &Path, credentials: &Credentials) -> Result<Option<Self>, Errno> {
         let Ok(bytes) = path.inode().get_xattr(NAME) else { return Ok(None) };
         let found = Self::parse(&bytes)?;
-        let owner = owner_of(path)?.to_kernel_uid(Uid(found.root));
-        Ok(Some(found)
-            .filter(|_| owner.is_some_and(|root| is_root_around(root, &credentials.user_namespace))))
+        let root = owner_of(path)?.to_kernel_uid(Uid(found.root)).map(|root| path.mount.shown_uid(root));
+        Ok(Some(found).filter(|_| root.is_some_and(|root| is_root_around(root, &credentials.user_namespace))))
     }
 }
 
@@ -139,9 +138,9 @@ pub(super) fn to_kept(
     if written.version == uapi::VFS_CAP_REVISION_2 && credentials.has_in(owner, Capabilities::SETFCAP) {
         return Ok(value.to_vec());
     }
-    let root =
-        credentials.user_namespace.to_kernel_uid(Uid(written.root)).filter(|&root| owner.maps_uid(root));
-    let root = owner.from_kernel_uid(root.ok_or(Errno::EINVAL)?);
+    let root = credentials.user_namespace.to_kernel_uid(Uid(written.root)).ok_or(Errno::EINVAL)?;
+    let root = path.mount.kept_uid(root).map_err(|_| Errno::EINVAL)?;
+    let root = owner.from_kernel_uid(root);
     Ok(with_version(value, uapi::VFS_CAP_REVISION_3, Some(root.0)))
 }
 
@@ -156,6 +155,7 @@ pub(super) fn to_shown(path: &Path, value: &[u8], credentials: &Credentials) -> 
     }
     let reader = &credentials.user_namespace;
     let root = owner_of(path)?.to_kernel_uid(Uid(kept.root)).ok_or(Errno::EOVERFLOW)?;
+    let root = path.mount.shown_uid(root);
     match reader.from_kernel_uid(root) {
         shown if reader.maps_uid(root) && shown != Uid::ROOT => {
             Ok(with_version(value, uapi::VFS_CAP_REVISION_3, Some(shown.0)))

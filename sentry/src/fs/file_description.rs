@@ -193,7 +193,7 @@ impl FileDescription {
     /// Those of the file system.
     pub fn metadata(&self) -> Result<Metadata, Errno> {
         match &self.path {
-            Some(path) => path.inode().metadata(),
+            Some(path) => path.metadata(),
             None => self.file.metadata(),
         }
     }

@@ -32,6 +32,8 @@ bitflags::bitflags! {
         const NOUSER = 1 << 4;
         /// A name behind a dot says who serves it (`FS_HAS_SUBTYPE`).
         const HAS_SUBTYPE = 1 << 5;
+        /// Its mounts can show other owners than it keeps (`FS_ALLOW_IDMAP`).
+        const ALLOW_IDMAP = 1 << 6;
     }
 }
 

@@ -102,14 +102,14 @@ pub use inode::{Attachment, Inode, LinkTarget, NewNode, NodeCreation, RenameMode
 pub use long_text::LongText;
 pub use metadata::{AttributeChanges, DeviceNumber, FileKind, Metadata, TimeChange, Timestamp};
 pub use mount::{
-    DetachedTree, FileSystem, FileSystemInfo, Instance, Mount, MountFlags, MountNamespace, MountTable,
-    Propagation, Settings, SuperFlags,
+    DetachedTree, FileSystem, FileSystemInfo, IdMapping, Instance, Mount, MountFlags, MountNamespace,
+    MountTable, Propagation, Settings, SuperFlags,
 };
 pub use network::{LinkRelations, Network, NetworkTable};
 pub use open_files::OpenFiles;
 pub use open_flags::OpenFlags;
 pub use path::Path;
-pub use permission::{Access, check_access, check_owner, check_sticky, check_viewer_access};
+pub use permission::{Access, check_access, check_owner, check_sticky};
 pub use position::{Position, Turn};
 pub use protections::Protections;
 pub use resolve::{LastComponent, ResolveFlags, Resolved, Resolver};

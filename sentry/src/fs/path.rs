@@ -6,8 +6,9 @@ use super::FileDescription;
 use super::dentry::Dentry;
 use super::description_inode::DescriptionInode;
 use super::inode::Inode;
-use super::metadata::FileKind;
+use super::metadata::{FileKind, Metadata};
 use super::mount::Mount;
+use crate::Errno;
 
 /// Longest name of one component, in bytes (`NAME_MAX`).
 pub const MAX_NAME_LEN: usize = 255;
@@ -71,6 +72,14 @@ impl Path {
     /// The inode there.
     pub fn inode(&self) -> &Arc<dyn Inode> {
         self.dentry.inode()
+    }
+
+    /// What stat(2) tells of the inode there, with its owner as the mount shows it.
+    ///
+    /// # Errors
+    /// Those of the file system.
+    pub fn metadata(&self) -> Result<Metadata, Errno> {
+        self.inode().metadata().map(|metadata| self.mount.shown(metadata))
     }
 
     /// The type of the inode there.

@@ -5,8 +5,10 @@ use super::acl::deciding_list;
 use super::file_flags::{FileFlags, check_without};
 use super::inode::Inode;
 use super::metadata::{FileKind, Metadata};
+use super::mount::Mount;
+use super::path::Path;
 use crate::Errno;
-use crate::cred::{Capabilities, Credentials};
+use crate::cred::{Capabilities, Credentials, KernelGid, KernelUid};
 
 bitflags::bitflags! {
     /// What is to be done; the bits of one octal digit of a mode, and of access(2).
@@ -23,23 +25,63 @@ bitflags::bitflags! {
 
 const STICKY: u32 = 0o1000;
 
-/// Fails unless `credentials` permit `access` to `inode`.
+/// Fails unless `credentials` permit `access` to `inode`, whichever mount it is reached by.
 ///
 /// # Errors
 /// EACCES; EPERM to write what is immutable; and those of the file system.
 pub fn check_access(inode: &dyn Inode, access: Access, credentials: &Credentials) -> Result<(), Errno> {
+    check_access_by(None, inode, access, credentials)
+}
+
+impl Path {
+    /// Fails unless `credentials` permit `access` to what is here.
+    ///
+    /// # Errors
+    /// EACCES; EPERM to write what is immutable; and those of the file system.
+    pub fn check_access(&self, access: Access, credentials: &Credentials) -> Result<(), Errno> {
+        let mapped = Some(&*self.mount).filter(|mount| mount.is_id_mapped());
+        check_access_by(mapped, &**self.inode(), access, credentials)
+    }
+
+    /// As [`Path::check_access`], for a process: there are files that are always its own, and such as are kept from it whatever
+    /// it may do else.
+    ///
+    /// # Errors
+    /// EACCES, and those of the file system.
+    pub fn check_viewer_access(&self, access: Access, viewer: &Viewer) -> Result<(), Errno> {
+        self.inode().check_viewer(viewer)?;
+        match self.check_access(access, &viewer.credentials) {
+            Err(Errno::EACCES) if self.inode().belongs_to(viewer) => Ok(()),
+            result => result,
+        }
+    }
+}
+
+/// As [`check_access`], with owners as `mapped` shows them, if that is an ID-mapped mount.
+fn check_access_by(
+    mapped: Option<&Mount>,
+    inode: &dyn Inode,
+    access: Access,
+    credentials: &Credentials,
+) -> Result<(), Errno> {
     if access.contains(Access::WRITE) {
         check_without(inode, FileFlags::IMMUTABLE)?;
     }
     // The walk of the system's root through directories needs no metadata.
-    if inode.kind() == FileKind::Directory && credentials.has(Capabilities::DAC_OVERRIDE) {
+    if mapped.is_none() && inode.kind() == FileKind::Directory && credentials.has(Capabilities::DAC_OVERRIDE)
+    {
         return Ok(());
     }
     let is_permitted = match inode.permits(access, credentials) {
         Some(own_rule) => own_rule?,
         None => {
             let metadata = inode.metadata()?;
-            match deciding_list(inode, &metadata, credentials)? {
+            let metadata = mapped.map_or(metadata, |mount| mount.shown(metadata));
+            let is_nobodys = metadata.uid == KernelUid::INVALID || metadata.gid == KernelGid::INVALID;
+            if is_nobodys && mapped.is_some() && access.contains(Access::WRITE) {
+                return Err(Errno::EACCES);
+            }
+            match deciding_list(mapped, inode, &metadata, credentials)? {
                 Some(list) => {
                     list.permits(&metadata, access, credentials)
                         || has_capability(&metadata, access, credentials)
@@ -49,19 +91,6 @@ pub fn check_access(inode: &dyn Inode, access: Access, credentials: &Credentials
         }
     };
     if is_permitted { Ok(()) } else { Err(Errno::EACCES) }
-}
-
-/// As [`check_access`], for a process: there are files that are always its own, and such as are kept from it whatever it may
-/// do else.
-///
-/// # Errors
-/// EACCES, and those of the file system.
-pub fn check_viewer_access(inode: &dyn Inode, access: Access, viewer: &Viewer) -> Result<(), Errno> {
-    inode.check_viewer(viewer)?;
-    match check_access(inode, access, &viewer.credentials) {
-        Err(Errno::EACCES) if inode.belongs_to(viewer) => Ok(()),
-        result => result,
-    }
 }
 
 /// Whether mode and owner permit `access`, or a capability does.
@@ -103,19 +132,15 @@ pub fn check_owner(metadata: &Metadata, credentials: &Credentials) -> Result<(),
 ///
 /// # Errors
 /// EPERM.
-pub fn check_sticky(
-    directory: &dyn Inode,
-    entry: &dyn Inode,
-    credentials: &Credentials,
-) -> Result<(), Errno> {
-    if credentials.has(Capabilities::FOWNER) {
+pub fn check_sticky(directory: &Path, entry: &dyn Inode, credentials: &Credentials) -> Result<(), Errno> {
+    if credentials.has(Capabilities::FOWNER) && !directory.mount.is_id_mapped() {
         return Ok(());
     }
-    let directory = directory.metadata()?;
-    if directory.mode & STICKY == 0 || directory.uid == credentials.fs_uid {
+    let metadata = directory.metadata()?;
+    if metadata.mode & STICKY == 0 || metadata.uid == credentials.fs_uid {
         return Ok(());
     }
-    let entry = entry.metadata()?;
+    let entry = directory.mount.shown(entry.metadata()?);
     let may_remove =
         entry.uid == credentials.fs_uid || credentials.has_over(entry.uid, entry.gid, Capabilities::FOWNER);
     if may_remove { Ok(()) } else { Err(Errno::EPERM) }

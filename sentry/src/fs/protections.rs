@@ -2,9 +2,9 @@
 
 use std::sync::atomic::{AtomicU8, Ordering};
 
-use super::inode::Inode;
 use super::metadata::FileKind;
-use super::permission::{Access, check_access, check_owner};
+use super::path::Path;
+use super::permission::{Access, check_owner};
 use crate::Errno;
 use crate::cred::Credentials;
 
@@ -73,8 +73,8 @@ impl Protections {
     /// EACCES, and those of the file system.
     pub(super) fn check_follow(
         &self,
-        link: &dyn Inode,
-        directory: &dyn Inode,
+        link: &Path,
+        directory: &Path,
         credentials: &Credentials,
     ) -> Result<(), Errno> {
         if self.level(Protection::SymbolicLinks) == 0 {
@@ -94,7 +94,7 @@ impl Protections {
     ///
     /// # Errors
     /// EPERM, and those of the file system.
-    pub(super) fn check_link(&self, target: &dyn Inode, credentials: &Credentials) -> Result<(), Errno> {
+    pub(super) fn check_link(&self, target: &Path, credentials: &Credentials) -> Result<(), Errno> {
         if self.level(Protection::HardLinks) == 0 {
             return Ok(());
         }
@@ -103,7 +103,7 @@ impl Protections {
         let is_harmless = metadata.kind() == FileKind::Regular
             && metadata.mode & SET_UID == 0
             && metadata.mode & gives_group != gives_group
-            && check_access(target, Access::READ | Access::WRITE, credentials).is_ok();
+            && target.check_access(Access::READ | Access::WRITE, credentials).is_ok();
         if is_harmless { Ok(()) } else { check_owner(&metadata, credentials) }
     }
 
@@ -113,8 +113,8 @@ impl Protections {
     /// EACCES, and those of the file system.
     pub(super) fn check_create(
         &self,
-        file: &dyn Inode,
-        directory: &dyn Inode,
+        file: &Path,
+        directory: &Path,
         credentials: &Credentials,
     ) -> Result<(), Errno> {
         let level = match file.kind() {

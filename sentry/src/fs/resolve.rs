@@ -7,7 +7,7 @@ use linux_raw_sys::general as uapi;
 use super::inode::{LinkTarget, Viewer};
 use super::metadata::FileKind;
 use super::path::{MAX_NAME_LEN, MAX_PATH_LEN, Path};
-use super::permission::{Access, check_viewer_access};
+use super::permission::Access;
 use super::{FsView, MountFlags};
 use crate::Errno;
 
@@ -216,7 +216,7 @@ impl Walk<'_> {
             if !self.current.is_directory() {
                 return Err(Errno::ENOTDIR);
             }
-            check_viewer_access(&**self.current.inode(), Access::EXECUTE, self.resolver.viewer)?;
+            self.current.check_viewer_access(Access::EXECUTE, self.resolver.viewer)?;
             if name.len() > MAX_NAME_LEN {
                 return Err(Errno::ENAMETOOLONG);
             }
@@ -289,7 +289,7 @@ impl Walk<'_> {
         let Resolver { view, viewer, .. } = self.resolver;
         if is_last {
             let protections = view.namespace.protections();
-            protections.check_follow(&**link.inode(), &**self.current.inode(), &viewer.credentials)?;
+            protections.check_follow(link, &self.current, &viewer.credentials)?;
         }
         if self.has(ResolveFlags::NO_SYMLINKS) || link.mount.flags().contains(MountFlags::NOSYMFOLLOW) {
             return Err(Errno::ELOOP);

@@ -274,10 +274,10 @@ fn open_executable(path: Path, viewer: &Viewer) -> Result<Executable, Errno> {
     if inode.kind() != FileKind::Regular || path.mount.flags().contains(MountFlags::NOEXEC) {
         return Err(Errno::EACCES);
     }
-    fs::check_access(&**inode, fs::Access::EXECUTE, &viewer.credentials)?;
+    path.check_access(fs::Access::EXECUTE, &viewer.credentials)?;
     fs::landlock::check_execute(&viewer.credentials, &path)?;
-    let metadata = inode.metadata()?;
-    let is_unreadable = fs::check_access(&**inode, fs::Access::READ, &viewer.credentials).is_err();
+    let metadata = path.metadata()?;
+    let is_unreadable = path.check_access(fs::Access::READ, &viewer.credentials).is_err();
     let file = inode.clone().open(OpenFlags::empty(), &Viewer::kernel(&viewer.credentials.user_namespace))?;
     let denial = WriteDenial::begin(inode)?;
     let mut head = vec![0; HEAD_BYTES];

@@ -12,7 +12,7 @@ use crate::abi::{LinuxDirent, LinuxDirent64};
 use crate::cred::Capabilities;
 use crate::fs::Fd;
 use crate::fs::inotify::WatchMask;
-use crate::fs::{Access, DirectoryEntry, FileKind, Path, check_viewer_access};
+use crate::fs::{Access, DirectoryEntry, FileKind, Path};
 use crate::platform::VirtualAddress;
 use crate::task::CurrentTask;
 use crate::width::usize_from;
@@ -140,7 +140,7 @@ fn check_directory(task: &CurrentTask, place: &Path) -> Result<(), Errno> {
     if !place.is_directory() {
         return Err(Errno::ENOTDIR);
     }
-    check_viewer_access(&**place.inode(), Access::EXECUTE, &task.viewer())
+    place.check_viewer_access(Access::EXECUTE, &task.viewer())
 }
 
 fn chroot(task: &mut CurrentTask, path: UserPath) -> Result<(), Errno> {

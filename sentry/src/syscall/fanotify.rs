@@ -11,7 +11,7 @@ use crate::cred::Capabilities;
 use crate::fs::fanotify::{
     FanMask, FanotifyFile, InitFlags, MarkChange, MarkFlags, MarkPlace, ask, is_asked,
 };
-use crate::fs::{Access, Caller, Fd, FileDescription, OpenFlags, Path, check_viewer_access};
+use crate::fs::{Access, Caller, Fd, FileDescription, OpenFlags, Path};
 use crate::task::CurrentTask;
 use crate::wait::Events;
 
@@ -163,7 +163,7 @@ fn find(task: &CurrentTask, directory: Fd, path: UserPath, flags: MarkFlags) -> 
     if flags.contains(MarkFlags::ONLYDIR) && !found.is_directory() {
         return Err(Errno::ENOTDIR);
     }
-    check_viewer_access(&**found.inode(), Access::READ, scope.viewer())?;
+    found.check_viewer_access(Access::READ, scope.viewer())?;
     Ok(found)
 }
 

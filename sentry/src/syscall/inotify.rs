@@ -9,7 +9,7 @@ use super::scope::Scope;
 use crate::Errno;
 use crate::fs::Fd;
 use crate::fs::inotify::{InotifyFile, WatchMask};
-use crate::fs::{Access, Caller, FileDescription, OpenFlags, check_viewer_access};
+use crate::fs::{Access, Caller, FileDescription, OpenFlags};
 use crate::task::CurrentTask;
 
 pub(super) const HANDLERS: &[(Sysno, Handler)] =
@@ -52,7 +52,7 @@ fn inotify_add_watch(
     if mask.contains(WatchMask::ONLYDIR) && !place.is_directory() {
         return Err(Errno::ENOTDIR);
     }
-    check_viewer_access(&**place.inode(), Access::READ, &task.viewer())?;
+    place.check_viewer_access(Access::READ, &task.viewer())?;
     let watch = instance.add_watch(&place.dentry, mask)?;
     Ok(watch)
 }

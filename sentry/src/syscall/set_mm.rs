@@ -4,7 +4,7 @@ use linux_raw_sys::prctl as pr;
 
 use crate::Errno;
 use crate::cred::Capabilities;
-use crate::fs::{Access, ExecutedFile, Fd, FileKind, MountFlags, WriteDenial, check_access};
+use crate::fs::{Access, ExecutedFile, Fd, FileKind, MountFlags, WriteDenial};
 use crate::memory::Layout;
 use crate::platform::VirtualAddress;
 use crate::task::CurrentTask;
@@ -197,7 +197,7 @@ fn set_executable(task: &mut CurrentTask, descriptor: u64) -> Result<(), Errno> 
     if inode.kind() != FileKind::Regular || path.mount.flags().contains(MountFlags::NOEXEC) {
         return Err(Errno::EACCES);
     }
-    check_access(&**inode, Access::EXECUTE, &task.credentials())?;
+    path.check_access(Access::EXECUTE, &task.credentials())?;
     let old = task.task().executed_file();
     // As long as anything of it is mapped, it is what is executed.
     let old_inode = old.as_ref().and_then(|old| old.path().inode().metadata().ok());

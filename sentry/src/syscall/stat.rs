@@ -14,7 +14,6 @@ use crate::cred::{Capabilities, Credentials, SecureBits};
 use crate::fs::Fd;
 use crate::fs::{
     Access, DeviceNumber, FileKind, FileSystemType, Metadata, MountFlags, Path, SuperFlags, Timestamp,
-    check_viewer_access,
 };
 use crate::task::CurrentTask;
 use crate::width::u64_from;
@@ -62,7 +61,7 @@ fn stat_at(
     place: UserPointer<Stat>,
     flags: u32,
 ) -> Result<(), Errno> {
-    let metadata = Scope::new(task).find_at_or_of(task, directory, path, flags)?.inode().metadata()?;
+    let metadata = Scope::new(task).find_at_or_of(task, directory, path, flags)?.metadata()?;
     place.write(task, &stat_of(task, &metadata))
 }
 
@@ -105,7 +104,7 @@ fn statx(
         return Err(Errno::EINVAL);
     }
     let place = Scope::new(task).find_at_or_of(task, directory, path, flags)?;
-    let statx = statx_of(task, &place.inode().metadata()?, &place, mask);
+    let statx = statx_of(task, &place.metadata()?, &place, mask);
     address.write(task, &statx)
 }
 
@@ -279,7 +278,7 @@ fn access_at(
     if wanted.contains(Access::EXECUTE) && place.kind() == FileKind::Regular && is_no_exec {
         return Err(Errno::EACCES);
     }
-    check_viewer_access(&**place.inode(), wanted, scope.viewer())?;
+    place.check_viewer_access(wanted, scope.viewer())?;
     place.inode().confirm_access(wanted)
 }
 

@@ -43,7 +43,7 @@ const ROOT: u32 = 2;
 /// The oldest.
 pub(super) const EXT2: FileSystemType = FileSystemType {
     name: "ext2",
-    flags: TypeFlags::REQUIRES_DEV,
+    flags: TypeFlags::REQUIRES_DEV.union(TypeFlags::ALLOW_IDMAP),
     shows: None,
     check_options: |_, options| check_options(options),
     make: |mounter, owner, request| make(mounter, owner, request, (Version::Ext2, "ext2")),

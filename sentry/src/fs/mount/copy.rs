@@ -119,6 +119,9 @@ pub(super) fn copy_one(
     };
     let copy =
         Mount::make(Some(table), old.instance.clone(), root.clone(), old.source.clone(), old.flags(), links);
+    if let Some(namespace) = old.id_mapping.get() {
+        copy.id_mapping.get_or_init(|| namespace.clone());
+    }
     let is_slave = match kinship {
         Kinship::Peer => false,
         Kinship::Slave { .. } => true,

@@ -15,6 +15,7 @@
 
 mod copy;
 mod detached;
+mod id_mapping;
 mod instance;
 mod namespace;
 mod propagation;
@@ -27,7 +28,7 @@ mod topology;
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU8, AtomicU32, AtomicUsize, Ordering};
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, OnceLock, Weak};
 
 use linux_raw_sys::general as uapi;
 use parking_lot::Mutex;
@@ -44,6 +45,7 @@ use crate::Errno;
 use crate::cred::UserNamespace;
 use crate::heap::HeapCharge;
 pub use detached::DetachedTree;
+pub use id_mapping::IdMapping;
 pub use instance::{Instance, SuperFlags};
 pub use namespace::MountNamespace;
 use namespace::NamespaceCore;
@@ -198,6 +200,8 @@ pub struct Mount {
     /// Who counts it; `None` if it is never attached.
     table: Option<Arc<MountTable>>,
     links: Mutex<Links>,
+    /// The namespace by whose numbers it takes owners, if that is not the file system's.
+    id_mapping: OnceLock<Arc<UserNamespace>>,
     marks: MarkList,
     _heap_charge: HeapCharge,
 }
@@ -312,6 +316,7 @@ impl Mount {
             expiry: AtomicU8::new(0),
             table: table.cloned(),
             links: Mutex::new(links),
+            id_mapping: OnceLock::new(),
             marks: MarkList::default(),
             _heap_charge,
         })

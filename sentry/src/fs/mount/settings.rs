@@ -5,11 +5,11 @@ use std::sync::atomic::Ordering;
 
 use super::propagation::Propagation;
 use super::topology::Change;
-use super::{Mount, MountFlags};
+use super::{IdMapping, Mount, MountFlags};
 use crate::Errno;
 
 /// A change of the settings of mounts.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Settings {
     /// Flags that are cleared.
     pub clear: MountFlags,
@@ -17,20 +17,26 @@ pub struct Settings {
     pub set: MountFlags,
     /// What they give and receive from now on.
     pub propagation: Option<Propagation>,
+    /// How they show owners from now on.
+    pub id_mapping: Option<IdMapping>,
 }
 
 impl Settings {
     /// That the flags are these.
     pub fn flags(flags: MountFlags) -> Self {
-        Self { clear: MountFlags::all(), set: flags, propagation: None }
+        Self { clear: MountFlags::all(), set: flags, ..Self::default() }
     }
 
     /// Changes all of `mounts`, or none.
-    pub(super) fn apply(self, change: &mut Change<'_>, mounts: &[Arc<Mount>]) -> Result<(), Errno> {
+    pub(super) fn apply(&self, change: &mut Change<'_>, mounts: &[Arc<Mount>]) -> Result<(), Errno> {
         mounts.iter().try_for_each(|mount| self.check(mount))?;
-        self.make_read_only(mounts)?;
-        for mount in mounts {
-            mount.flags.store(self.flags_of(mount).bits(), Ordering::SeqCst);
+        let new_flags: Vec<_> = mounts.iter().map(|mount| self.flags_of(mount)).collect();
+        self.stop_writers(mounts)?;
+        for (mount, flags) in mounts.iter().zip(new_flags) {
+            if let Some(mapping) = &self.id_mapping {
+                mapping.apply(mount);
+            }
+            mount.flags.store(flags.bits(), Ordering::SeqCst);
             if let Some(propagation) = self.propagation {
                 change.set_propagation(mount, propagation);
             }
@@ -43,12 +49,12 @@ impl Settings {
         Ok(())
     }
 
-    /// Makes those of `mounts` read-only that are to be, or none.
-    fn make_read_only(self, mounts: &[Arc<Mount>]) -> Result<(), Errno> {
+    /// Makes those of `mounts` read-only that are to be, or none; nobody writes through one that is to show other owners.
+    fn stop_writers(&self, mounts: &[Arc<Mount>]) -> Result<(), Errno> {
         const READ_ONLY: MountFlags = MountFlags::RDONLY;
-        let becomes_so = |mount: &&Arc<Mount>| {
-            self.flags_of(mount).contains(READ_ONLY) && !mount.flags().contains(READ_ONLY)
-        };
+        let is_to_be =
+            |mount: &&Arc<Mount>| self.id_mapping.is_some() || self.flags_of(mount).contains(READ_ONLY);
+        let becomes_so = |mount: &&Arc<Mount>| is_to_be(mount) && !mount.flags().contains(READ_ONLY);
         let changing: Vec<_> = mounts.iter().filter(becomes_so).collect();
         // First the mark, then the count: a writer does it the other way round.
         for mount in &changing {
@@ -63,17 +69,20 @@ impl Settings {
         Err(Errno::EBUSY)
     }
 
-    fn flags_of(self, mount: &Mount) -> MountFlags {
+    fn flags_of(&self, mount: &Mount) -> MountFlags {
         (mount.flags() - self.clear) | self.set
     }
 
-    /// Fails if it would undo what a more privileged namespace has set.
-    fn check(self, mount: &Mount) -> Result<(), Errno> {
+    /// Fails if it would undo what a more privileged namespace has set, or show owners as it must not.
+    fn check(&self, mount: &Mount) -> Result<(), Errno> {
         let (old, new) = (mount.flags(), self.flags_of(mount));
         let locked = mount.links.lock().locked_flags;
         let is_undone = !new.contains(locked & MountFlags::LOCKABLE);
         let has_other_times = locked.contains(MountFlags::ACCESS_TIMES)
             && (old & MountFlags::ACCESS_TIMES) != (new & MountFlags::ACCESS_TIMES);
-        if is_undone || has_other_times { Err(Errno::EPERM) } else { Ok(()) }
+        if is_undone || has_other_times {
+            return Err(Errno::EPERM);
+        }
+        self.id_mapping.as_ref().map_or(Ok(()), |mapping| mapping.check(mount))
     }
 }

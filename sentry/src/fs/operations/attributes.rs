@@ -10,8 +10,8 @@ use crate::fs::file_flags::{FileFlags, check_without};
 use crate::fs::inotify::WatchMask;
 use crate::fs::landlock::check_path;
 use crate::fs::leases::break_leases;
-use crate::fs::metadata::{AttributeChanges, FileKind, PERMISSION_BITS, TimeChange};
-use crate::fs::permission::{Access, check_access, check_owner};
+use crate::fs::metadata::{AttributeChanges, FileKind, Metadata, PERMISSION_BITS, TimeChange};
+use crate::fs::permission::{Access, check_owner};
 use crate::fs::write_count::ContentsWriter;
 use crate::landlock::FileAccess;
 
@@ -28,10 +28,21 @@ fn check_has_attributes(path: &Path) -> Result<(), Errno> {
     }
 }
 
+/// Fails for what belongs to a user or group whom its mount has no number for.
+///
+/// # Errors
+/// EOVERFLOW.
+fn check_is_somebodys(metadata: &Metadata) -> Result<(), Errno> {
+    match metadata.uid == KernelUid::INVALID || metadata.gid == KernelGid::INVALID {
+        true => Err(Errno::EOVERFLOW),
+        false => Ok(()),
+    }
+}
+
 /// chmod(2).
 ///
 /// # Errors
-/// EPERM, EROFS, EOPNOTSUPP for a symbolic link.
+/// EPERM, EROFS, EOPNOTSUPP for a symbolic link, EOVERFLOW for the file of nobody.
 pub fn change_mode(path: &Path, permissions: u32, credentials: &Credentials) -> Result<(), Errno> {
     path.mount.check_writable()?;
     if path.kind() == FileKind::Symlink {
@@ -39,7 +50,8 @@ pub fn change_mode(path: &Path, permissions: u32, credentials: &Credentials) -> 
     }
     check_without(&**path.inode(), FileFlags::PROTECTING)?;
     check_has_attributes(path)?;
-    let metadata = path.inode().metadata()?;
+    let metadata = path.metadata()?;
+    check_is_somebodys(&metadata)?;
     check_owner(&metadata, credentials)?;
     let mut permissions = permissions & PERMISSION_BITS;
     let keeps_set_gid = credentials.is_in_group(metadata.gid)
@@ -59,7 +71,7 @@ pub fn change_mode(path: &Path, permissions: u32, credentials: &Credentials) -> 
 /// chown(2); `None` keeps the owner or the group.
 ///
 /// # Errors
-/// EPERM, EROFS.
+/// EPERM, EROFS; EOVERFLOW: the file system, or its mount, does not number them.
 pub fn change_owner(
     path: &Path,
     uid: Option<KernelUid>,
@@ -71,7 +83,9 @@ pub fn change_owner(
         check_without(&**path.inode(), FileFlags::PROTECTING)?;
     }
     check_has_attributes(path)?;
-    let metadata = path.inode().metadata()?;
+    let kept_uid = uid.map(|uid| path.mount.kept_uid(uid)).transpose()?;
+    let kept_gid = gid.map(|gid| path.mount.kept_gid(gid)).transpose()?;
+    let metadata = path.metadata()?;
     if !credentials.has_over(metadata.uid, metadata.gid, Capabilities::CHOWN) {
         let is_owner = metadata.uid == credentials.fs_uid;
         let keeps_owner = uid.is_none_or(|uid| is_owner && uid == metadata.uid);
@@ -86,7 +100,8 @@ pub fn change_owner(
     if permissions.is_some() {
         check_owner(&metadata, credentials)?;
     }
-    let changes = AttributeChanges { permissions, uid, gid, ..AttributeChanges::default() };
+    let changes =
+        AttributeChanges { permissions, uid: kept_uid, gid: kept_gid, ..AttributeChanges::default() };
     if path.kind() != FileKind::Directory {
         file_capabilities::drop_capabilities(&**path.inode())?;
     }
@@ -108,7 +123,7 @@ pub fn truncate(path: &Path, len_bytes: u64, credentials: &Credentials) -> Resul
         _ => return Err(Errno::EINVAL),
     }
     path.mount.check_writable()?;
-    check_access(&**path.inode(), Access::WRITE, credentials)?;
+    path.check_access(Access::WRITE, credentials)?;
     check_without(&**path.inode(), FileFlags::APPEND)?;
     break_leases(path, true)?;
     check_path(credentials, path, FileAccess::TRUNCATE)?;
@@ -134,11 +149,13 @@ pub fn change_times(
         return Ok(());
     }
     path.mount.check_writable()?;
-    let owns = check_owner(&path.inode().metadata()?, credentials);
+    let metadata = path.metadata()?;
+    check_is_somebodys(&metadata)?;
+    let owns = check_owner(&metadata, credentials);
     if accessed == Some(TimeChange::Now) && modified == Some(TimeChange::Now) {
         check_without(&**path.inode(), FileFlags::IMMUTABLE)?;
         if owns.is_err() {
-            check_access(&**path.inode(), Access::WRITE, credentials)?;
+            path.check_access(Access::WRITE, credentials)?;
         }
     } else {
         check_without(&**path.inode(), FileFlags::PROTECTING)?;

@@ -21,7 +21,7 @@ pub(crate) fn file_flags(path: &Path) -> Result<FileFlags, Errno> {
 pub(crate) fn set_file_flags(path: &Path, flags: FileFlags, credentials: &Credentials) -> Result<(), Errno> {
     path.mount.check_writable()?;
     let old = file_flags(path)?;
-    check_owner(&path.inode().metadata()?, credentials)?;
+    check_owner(&path.metadata()?, credentials)?;
     let may_protect = credentials.has(Capabilities::LINUX_IMMUTABLE);
     if (flags ^ old).intersects(FileFlags::PROTECTING) && !may_protect {
         return Err(Errno::EPERM);
@@ -40,7 +40,7 @@ pub(crate) fn set_extended_flags(
 ) -> Result<(), Errno> {
     path.mount.check_writable()?;
     let old = file_flags(path)?;
-    check_owner(&path.inode().metadata()?, credentials)?;
+    check_owner(&path.metadata()?, credentials)?;
     let is_ext = path.inode().possible_file_flags().contains(FileFlags::SECRM);
     let flags = FileFlags::from_extended(asked, path.kind(), is_ext)?;
     set_file_flags(path, flags | old.difference(FileFlags::with_extended()), credentials)

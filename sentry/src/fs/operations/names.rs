@@ -13,7 +13,7 @@ use crate::fs::inotify::{EntryChild, WatchMask};
 use crate::fs::landlock::{Reference, access_to_make, check_path};
 use crate::fs::metadata::DeviceNumber;
 use crate::fs::mount::detach_from;
-use crate::fs::permission::{Access, check_sticky, check_viewer_access};
+use crate::fs::permission::{Access, check_sticky};
 use crate::fs::resolve::{LastComponent, Resolver};
 use crate::fs::{Dentry, Path};
 use crate::landlock::FileAccess;
@@ -73,7 +73,7 @@ pub fn link(resolver: &Resolver<'_>, target: &Path, start: &Path, path: &[u8]) -
     if !Arc::ptr_eq(&target.mount, &directory.mount) {
         return Err(Errno::EXDEV);
     }
-    resolver.view.namespace.protections().check_link(&**target.inode(), &resolver.viewer.credentials)?;
+    resolver.view.namespace.protections().check_link(target, &resolver.viewer.credentials)?;
     let old_directory = target.dentry.parent();
     let reference = Reference {
         old_directory: old_directory.as_ref(),
@@ -190,6 +190,12 @@ pub fn rename(
         return Err(if mode.forbids_target() { Errno::EEXIST } else { Errno::EBUSY });
     }
     old.directory.mount.check_writable()?;
+    let mode = match mode {
+        RenameMode::Whiteout { replaces, owner } => {
+            RenameMode::Whiteout { replaces, owner: old.directory.mount.kept_owner(owner)? }
+        }
+        other => other,
+    };
     rename_in(old, new, mode, resolver)
 }
 
@@ -350,7 +356,8 @@ fn check_may_rename(
         // Its `..` changes.
         let moved = [Some(source), target.filter(|_| mode == RenameMode::Exchange)];
         for directory in moved.into_iter().flatten().filter(|moved| moved.is_directory()) {
-            check_viewer_access(&**directory.inode(), Access::WRITE, viewer)?;
+            let directory = Path::new(old.directory.mount.clone(), directory.clone());
+            directory.check_viewer_access(Access::WRITE, viewer)?;
         }
     }
     check_not_mounted_on(source, resolver)?;
@@ -382,7 +389,7 @@ fn is_dot(name: &[u8]) -> bool {
 /// Fails unless entries of `directory` may be changed.
 fn check_may_change(directory: &Path, viewer: &Viewer) -> Result<(), Errno> {
     directory.mount.check_writable()?;
-    check_viewer_access(&**directory.inode(), Access::WRITE | Access::EXECUTE, viewer)
+    directory.check_viewer_access(Access::WRITE | Access::EXECUTE, viewer)
 }
 
 /// Fails unless `child` may be removed from `directory`.
@@ -393,7 +400,7 @@ pub(in crate::fs) fn check_may_remove(
 ) -> Result<(), Errno> {
     check_may_change(directory, viewer)?;
     check_without(&**directory.inode(), FileFlags::APPEND)?;
-    check_sticky(&**directory.inode(), &**child.inode(), &viewer.credentials)?;
+    check_sticky(directory, &**child.inode(), &viewer.credentials)?;
     check_without(&**child.inode(), FileFlags::PROTECTING)
 }
 

@@ -15,7 +15,7 @@ use crate::fs::landlock::{check_open, check_path, check_truncate};
 use crate::fs::leases::break_leases;
 use crate::fs::metadata::FileKind;
 use crate::fs::mount::MountFlags;
-use crate::fs::permission::{Access, check_access, check_owner, check_viewer_access};
+use crate::fs::permission::{Access, check_owner};
 use crate::fs::resolve::{LastComponent, Resolved, Resolver};
 use crate::fs::write_count::{ContentsWriter, WriteLeave};
 use crate::fs::{Dentry, File, FileDescription, Inode, Metadata, OpenFlags, Path};
@@ -157,7 +157,7 @@ fn open_once(
 /// Fails if `found` must not be opened by who asked to create it in `directory`.
 fn check_may_create(found: &Path, directory: &Path, resolver: &Resolver<'_>) -> Result<(), Errno> {
     let protections = resolver.view.namespace.protections();
-    protections.check_create(&**found.inode(), &**directory.inode(), &resolver.viewer.credentials)
+    protections.check_create(found, directory, &resolver.viewer.credentials)
 }
 
 fn create(
@@ -170,7 +170,7 @@ fn create(
     let child = {
         let mut locked = lock_vacant(last)?;
         directory.mount.check_writable()?;
-        check_access(&**inode, Access::WRITE | Access::EXECUTE, &viewer.credentials)?;
+        directory.check_access(Access::WRITE | Access::EXECUTE, &viewer.credentials)?;
         check_path(&viewer.credentials, directory, FileAccess::MAKE_REG)?;
         let mut acls = InheritedAcls::default();
         let creation = creation(directory, NewNode::Regular, request.mode, viewer, &mut acls)?;
@@ -188,7 +188,7 @@ fn create(
 /// The request for a new inode of `viewer` in `directory`; `acls` is where the lists are kept that it inherits.
 ///
 /// # Errors
-/// EOVERFLOW: the user namespace that the file system was mounted in has no number for the viewer.
+/// EOVERFLOW: the user namespace that the file system was mounted in has no number for the viewer, or the mount has none.
 pub(super) fn creation<'a>(
     directory: &Path,
     node: NewNode<'a>,
@@ -197,10 +197,8 @@ pub(super) fn creation<'a>(
     acls: &'a mut InheritedAcls,
 ) -> Result<NodeCreation<'a>, Errno> {
     let (uid, gid) = (viewer.credentials.fs_uid, viewer.credentials.fs_gid);
-    let namespace = directory.mount.instance().owner().ok_or(Errno::EPERM)?;
-    if !namespace.maps_uid(uid) || !namespace.maps_gid(gid) {
-        return Err(Errno::EOVERFLOW);
-    }
+    directory.mount.instance().owner().ok_or(Errno::EPERM)?;
+    let (uid, gid) = directory.mount.kept_owner((uid, gid))?;
     let permissions;
     (*acls, permissions) = InheritedAcls::of_directory(&**directory.inode(), node.kind(), mode)?;
     let permissions = match node {
@@ -219,7 +217,7 @@ fn without_foreign_set_gid(directory: &Path, permissions: u32, viewer: &Viewer) 
     if permissions & executes_as_group != executes_as_group {
         return Ok(permissions);
     }
-    let metadata = directory.inode().metadata()?;
+    let metadata = directory.metadata()?;
     let may_set = metadata.mode & SET_GID == 0
         || viewer.credentials.is_in_group(metadata.gid)
         || viewer.credentials.has_over(metadata.uid, metadata.gid, Capabilities::FSETID);
@@ -244,7 +242,7 @@ fn open_unnamed(
     }
     directory.mount.check_writable()?;
     let viewer = resolver.viewer;
-    check_viewer_access(&**directory.inode(), Access::WRITE | Access::EXECUTE, viewer)?;
+    directory.check_viewer_access(Access::WRITE | Access::EXECUTE, viewer)?;
     let mut acls = InheritedAcls::default();
     let creation = creation(&directory, NewNode::Regular, request.mode, viewer, &mut acls)?;
     let inode = directory.inode().create_unnamed(&creation, is_linkable)?;
@@ -291,7 +289,7 @@ pub fn begin_open_path(path: &Path, flags: OpenFlags, viewer: &Viewer) -> Result
         }
         _ => {}
     }
-    check_viewer_access(&**path.inode(), access, viewer)?;
+    path.check_viewer_access(access, viewer)?;
     if kind == FileKind::Socket {
         return Err(Errno::ENXIO);
     }
@@ -300,7 +298,7 @@ pub fn begin_open_path(path: &Path, flags: OpenFlags, viewer: &Viewer) -> Result
         check_without(&**path.inode(), FileFlags::APPEND)?;
     }
     if flags.contains(OpenFlags::NOATIME) {
-        check_owner(&path.inode().metadata()?, &viewer.credentials)?;
+        check_owner(&path.metadata()?, &viewer.credentials)?;
     }
     let truncates = flags.contains(OpenFlags::TRUNC) && kind == FileKind::Regular;
     Ok(Opening { description: open_inode(path.clone(), flags, viewer)?, truncates })

@@ -8,7 +8,7 @@ use crate::fs::file_capabilities;
 use crate::fs::file_flags::{FileFlags, check_without};
 use crate::fs::inotify::WatchMask;
 use crate::fs::metadata::FileKind;
-use crate::fs::permission::{Access, check_access, check_owner};
+use crate::fs::permission::{Access, check_owner};
 
 /// Longest name, in bytes (`XATTR_NAME_MAX`).
 const MAX_NAME_LEN: usize = 255;
@@ -32,7 +32,7 @@ pub fn get_xattr(path: &Path, name: &[u8], credentials: &Credentials) -> Result<
     check_xattr_name(name)?;
     if let Some(kind) = AclKind::of_attribute(name) {
         let list = path.inode().acl(kind)?.ok_or(Errno::ENODATA)?;
-        return Ok(list.to_shown(&credentials.user_namespace));
+        return Ok(list.shown(&path.mount)?.to_shown(&credentials.user_namespace));
     }
     check_permission(path, name, Access::READ, credentials)?;
     let value = path.inode().get_xattr(name)?;
@@ -60,7 +60,7 @@ pub fn set_xattr(
     }
     let is_capability = name == file_capabilities::NAME;
     let kept = match is_capability {
-        true => &*file_capabilities::to_kept(path, value, &path.inode().metadata()?, credentials)?,
+        true => &*file_capabilities::to_kept(path, value, &path.metadata()?, credentials)?,
         false => value,
     };
     check_may_change(path, name, credentials)?;
@@ -81,7 +81,7 @@ pub fn remove_xattr(path: &Path, name: &[u8], credentials: &Credentials) -> Resu
     }
     check_may_change(path, name, credentials)?;
     if name == file_capabilities::NAME {
-        file_capabilities::check_may_set(&path.inode().metadata()?, credentials)?;
+        file_capabilities::check_may_set(&path.metadata()?, credentials)?;
     }
     path.inode().remove_xattr(name)?;
     path.dentry.announce(WatchMask::ATTRIB);
@@ -109,13 +109,17 @@ pub fn list_xattrs(path: &Path, credentials: &Credentials) -> Result<Vec<u8>, Er
 /// EINVAL, EOPNOTSUPP, EPERM for whom the file does not belong to, EACCES for the default list of what is no directory.
 fn set_acl(path: &Path, kind: AclKind, value: &[u8], credentials: &Credentials) -> Result<(), Errno> {
     let inode = path.inode();
-    let list = Acl::from_shown(value, &credentials.user_namespace)?;
+    let kept = |list: Acl| {
+        let uid = |uid| path.mount.kept_uid(uid).map_err(|_| Errno::EINVAL);
+        list.with_ids(uid, |gid| path.mount.kept_gid(gid).map_err(|_| Errno::EINVAL))
+    };
+    let list = Acl::from_shown(value, &credentials.user_namespace)?.map(kept).transpose()?;
     check_without(&**inode, FileFlags::PROTECTING)?;
     inode.acl(AclKind::Access)?;
     if kind == AclKind::Default && !path.is_directory() {
         return if list.is_some() { Err(Errno::EACCES) } else { Ok(()) };
     }
-    let metadata = inode.metadata()?;
+    let metadata = path.metadata()?;
     check_owner(&metadata, credentials)?;
     let namespace = path.mount.instance().owner().ok_or(Errno::EOPNOTSUPP)?;
     list.as_ref().map_or(Ok(()), |list| list.check(namespace))?;
@@ -167,7 +171,7 @@ fn check_permission(
     }
     if name.starts_with(b"user.") {
         // What has no name is of no type.
-        let metadata = path.inode().metadata()?;
+        let metadata = path.metadata()?;
         if !matches!(FileKind::from_mode(metadata.mode), Some(FileKind::Regular | FileKind::Directory)) {
             return refusal;
         }
@@ -175,7 +179,7 @@ fn check_permission(
             check_owner(&metadata, credentials)?;
         }
     }
-    check_access(&**path.inode(), access, credentials)
+    path.check_access(access, credentials)
 }
 
 /// What makes `name` no attribute of a file system that keeps those that begin with `prefixes`.

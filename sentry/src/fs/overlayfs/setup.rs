@@ -114,6 +114,11 @@ fn check_places(lower: &[Path], changes: Option<&(Path, Path)>) -> Result<(), Er
             return Err(Errno::EINVAL);
         }
     }
+    // Layers are read by what is kept, which is not what such mounts show.
+    let mut all_layers = lower.iter().chain(changes.iter().flat_map(|(upper, work)| [upper, work]));
+    if all_layers.any(|layer| layer.mount.is_id_mapped()) {
+        return Err(Errno::EINVAL);
+    }
     let depth = lower.iter().map(|path| path.mount.file_system().stack_depth()).max().unwrap_or(0);
     if depth >= MAX_STACK_DEPTH {
         return Err(Errno::EINVAL);

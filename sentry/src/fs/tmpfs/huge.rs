@@ -16,7 +16,7 @@ const ROOT_PERMISSIONS: u32 = 0o755;
 /// Files of huge pages.
 pub(in crate::fs) const HUGETLBFS: FileSystemType = FileSystemType {
     name: "hugetlbfs",
-    flags: TypeFlags::empty(),
+    flags: TypeFlags::ALLOW_IDMAP,
     shows: None,
     check_options: |mounter, options| HugeOptions::of_mounter(mounter, options).map(drop),
     make: make_instance,

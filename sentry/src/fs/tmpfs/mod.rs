@@ -61,7 +61,7 @@ const RAMFS_PERMISSIONS: u32 = 0o755;
 /// Files in memory.
 pub(super) const TMPFS: FileSystemType = FileSystemType {
     name: "tmpfs",
-    flags: TypeFlags::USERNS_MOUNT,
+    flags: TypeFlags::USERNS_MOUNT.union(TypeFlags::ALLOW_IDMAP),
     shows: None,
     check_options: |mounter, options| TmpfsOptions::of_mounter(mounter, options).map(drop),
     make: |mounter, owner, request| make_instance(mounter, owner, request, "tmpfs"),

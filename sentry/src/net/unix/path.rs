@@ -6,7 +6,7 @@ use super::{BoundName, UnixAddress, UnixSocket};
 use crate::Errno;
 use crate::fs::CreationMode;
 use crate::fs::operations::create_node;
-use crate::fs::{Access, FileKind, FsView, NewNode, Path, ResolveFlags, Resolver, Viewer, check_access};
+use crate::fs::{Access, FileKind, FsView, NewNode, Path, ResolveFlags, Resolver, Viewer};
 use crate::landlock::{Domain, Scopes};
 use crate::net::SocketCaller;
 
@@ -59,7 +59,7 @@ impl Scope {
     /// The socket bound to `path`, whatever its kind.
     fn find(&self, path: &[u8]) -> Result<Arc<UnixSocket>, Errno> {
         let place = self.resolver().resolve(self.start(path)?, path, true)?;
-        check_access(&**place.inode(), Access::WRITE, &self.viewer.credentials)?;
+        place.check_access(Access::WRITE, &self.viewer.credentials)?;
         if place.kind() != FileKind::Socket {
             return Err(Errno::ECONNREFUSED);
         }

@@ -1,6 +1,7 @@
 //! The calls that mount with descriptors: open_tree(2), move_mount(2), fsopen(2), fsconfig(2), fsmount(2), fspick(2)
 //! and mount_setattr(2).
 
+use std::any::Any;
 use std::sync::Arc;
 
 use linux_raw_sys::general as uapi;
@@ -8,9 +9,13 @@ use linux_raw_sys::general as uapi;
 use super::{check_is_mount_root, check_may_mount, propagation_of, read_text};
 use crate::Errno;
 use crate::abi::{MountAttributes, fsconfig_command};
+use crate::cred::UserNamespace;
 use crate::fs::landlock::check_topology;
+use crate::fs::nsfs::NamespaceFile;
 use crate::fs::operations::open_path;
-use crate::fs::{Caller, DetachedTree, Fd, FileDescription, FsContext, MountFlags, OpenFlags, Settings};
+use crate::fs::{
+    Caller, DetachedTree, Fd, FileDescription, FsContext, IdMapping, MountFlags, OpenFlags, Settings,
+};
 use crate::platform::PAGE_SIZE;
 use crate::syscall::arguments::{UserPath, UserPointer, UserSlice, unsigned};
 use crate::syscall::process::read_extensible;
@@ -260,21 +265,20 @@ pub(super) fn mount_setattr(
     if (attributes.attr_set, attributes.attr_clr, attributes.propagation) == (0, 0, 0) {
         return Ok(());
     }
-    let settings = settings_of(&attributes)?;
+    let settings = settings_of(task, &attributes)?;
     let scope = Scope::new(task);
     let place = scope.find_at(task, directory, path, flags)?;
     scope.view().namespace.change_settings(&place, settings, flags & uapi::AT_RECURSIVE != 0)?;
     Ok(())
 }
 
-fn settings_of(attributes: &MountAttributes) -> Result<Settings, Errno> {
+fn settings_of(task: &CurrentTask, attributes: &MountAttributes) -> Result<Settings, Errno> {
     let (set, clear) = (attributes.attr_set, attributes.attr_clr);
-    // Among them MOUNT_ATTR_IDMAP, which no file system here supports.
-    if (set | clear) & !u64::from(KNOWN_ATTRIBUTES) != 0 {
+    if (set | clear) & !u64::from(KNOWN_ATTRIBUTES | uapi::MOUNT_ATTR_IDMAP) != 0 {
         return Err(Errno::EINVAL);
     }
     let (set, clear) = (unsigned(set), unsigned(clear));
-    let mut settings = Settings { set: flags_of(set), clear: flags_of(clear), propagation: None };
+    let mut settings = Settings { set: flags_of(set), clear: flags_of(clear), ..Settings::default() };
     if clear & uapi::MOUNT_ATTR__ATIME != 0 {
         // It is a choice, which can only be made anew as a whole.
         if clear & uapi::MOUNT_ATTR__ATIME != uapi::MOUNT_ATTR__ATIME {
@@ -289,5 +293,22 @@ fn settings_of(attributes: &MountAttributes) -> Result<Settings, Errno> {
         let propagation = u32::try_from(attributes.propagation).map_err(|_| Errno::EINVAL)?;
         settings.propagation = Some(propagation_of(propagation)?);
     }
+    if (set | clear) & uapi::MOUNT_ATTR_IDMAP != 0 {
+        // No mount can be rid of it.
+        if clear & uapi::MOUNT_ATTR_IDMAP != 0 {
+            return Err(Errno::EINVAL);
+        }
+        settings.id_mapping = Some(id_mapping_of(task, attributes.userns_fd)?);
+    }
     Ok(settings)
+}
+
+/// By the numbers of the user namespace that the descriptor stands for.
+fn id_mapping_of(task: &CurrentTask, descriptor: u64) -> Result<IdMapping, Errno> {
+    let descriptor = i32::try_from(descriptor).map_err(|_| Errno::EINVAL)?;
+    let file = task.usable_file(Fd(descriptor))?;
+    let file = file.downcast::<NamespaceFile>().ok_or(Errno::EINVAL)?;
+    let namespace: Arc<dyn Any + Send + Sync> = file.namespace().clone();
+    let namespace = namespace.downcast::<UserNamespace>().map_err(|_| Errno::EINVAL)?;
+    IdMapping::new(namespace, task.credentials())
 }

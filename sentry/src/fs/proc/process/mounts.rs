@@ -183,7 +183,8 @@ fn restrictions(mount: &Mount) -> String {
         (MountFlags::RELATIME, ",relatime"),
         (MountFlags::NOSYMFOLLOW, ",nosymfollow"),
     ];
-    shown.iter().filter(|(flag, _)| mount.flags().contains(*flag)).map(|(_, name)| *name).collect()
+    let of_flags = shown.iter().filter(|(flag, _)| mount.flags().contains(*flag)).map(|(_, name)| *name);
+    of_flags.chain(mount.is_id_mapped().then_some(",idmapped")).collect()
 }
 
 /// White space and backslashes as octal escapes (`man 5 fstab`).
