@@ -78,7 +78,7 @@ type Executable = (OwnedFd, Vec<u8>);
 
 /// The root file system; an executable is still to be copied into it.
 fn mount_image(resources: &MemoryResources, image: Image) -> Result<(Arc<Mount>, Option<Executable>), Errno> {
-    let devices = MemoryDevices::new(resources.frames.clone());
+    let devices = MemoryDevices::new(resources.frames.clone(), resources.log.clone());
     resources.specials.register(FileKind::CharacterDevice, 1, devices);
     let options = TmpfsOptions { permissions: 0o755, ..TmpfsOptions::default() };
     let flags = MountFlags::RELATIME;

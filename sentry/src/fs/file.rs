@@ -292,6 +292,11 @@ pub trait File: Send + Sync + Any {
         self.is_sequence()
     }
 
+    /// lseek(2) of a file that has no positions, but places of its own that one can seek to.
+    fn seek(&self, _offset: i64, _whence: u32) -> Option<Result<u64, Errno>> {
+        None
+    }
+
     /// lseek(2) with SEEK_DATA (`find_data`) or SEEK_HOLE, from `offset`.
     ///
     /// # Errors

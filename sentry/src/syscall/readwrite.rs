@@ -800,6 +800,9 @@ fn lseek(task: &mut CurrentTask, descriptor: Fd, offset: i64, whence: u32) -> Re
     if file.has_single_position() {
         return Ok(0);
     }
+    if let Some(result) = file.seek(offset, whence) {
+        return result;
+    }
     if !file.is_seekable() {
         return Err(Errno::ESPIPE);
     }

@@ -1,4 +1,4 @@
-//! syslog(2): the kernel's log, which is empty, and how much of it the console shows.
+//! syslog(2): the kernel's log, and how much of it the console shows.
 
 use syscalls::Sysno;
 
@@ -6,9 +6,11 @@ use super::Handler;
 use super::arguments::handlers;
 use crate::Errno;
 use crate::cred::Capabilities;
+use crate::fs::dev::KernelLog;
 use crate::platform::VirtualAddress;
 use crate::settings::{KernelNumber, KernelSettings};
 use crate::task::CurrentTask;
+use crate::wait::Events;
 
 pub(super) const HANDLERS: &[(Sysno, Handler)] = handlers![syslog];
 
@@ -27,8 +29,6 @@ mod action {
     pub(super) const SIZE_BUFFER: u32 = 10;
 }
 
-/// Bytes that the log would hold (`CONFIG_LOG_BUF_SHIFT` is 17).
-const LOG_BYTES: u32 = 1 << 17;
 /// The least of the console's levels, and the most that can be asked for.
 const MIN_LEVEL: i64 = 1;
 const MAX_LEVEL: i64 = 8;
@@ -41,15 +41,23 @@ fn syslog(task: &mut CurrentTask, kind: u32, buffer: VirtualAddress, len_bytes: 
     if is_restricted && !task.credentials().has(Capabilities::SYSLOG) {
         return Err(Errno::EPERM);
     }
+    let log = &kernel.file_systems().memory.log;
     match kind {
-        action::CLOSE | action::OPEN | action::CLEAR | action::SIZE_UNREAD => Ok(0),
-        action::READ | action::READ_ALL | action::READ_CLEAR => {
-            if !check_buffer(buffer, len_bytes)? || kind != action::READ {
+        action::CLOSE | action::OPEN => Ok(0),
+        action::CLEAR => {
+            log.clear();
+            Ok(0)
+        }
+        action::SIZE_UNREAD => told_len(log.unread_bytes()),
+        action::READ => read(task, log, buffer, len_bytes),
+        action::READ_ALL | action::READ_CLEAR => {
+            if !check_buffer(buffer, len_bytes)? {
                 return Ok(0);
             }
-            // Nothing is ever logged: only an interruption ends it.
-            let _ = task.block(&[], None, || None::<()>);
-            Err(Errno::ERESTARTSYS)
+            let max_bytes = usize::try_from(len_bytes).map_err(|_| Errno::EINVAL)?;
+            let messages = log.last_messages(max_bytes, kind == action::READ_CLEAR);
+            task.memory().write_bytes(buffer, &messages)?;
+            told_len(messages.len())
         }
         action::CONSOLE_OFF => {
             if settings.get(KernelNumber::SavedConsoleLevel) < 0 {
@@ -75,9 +83,31 @@ fn syslog(task: &mut CurrentTask, kind: u32, buffer: VirtualAddress, len_bytes: 
             settings.set(KernelNumber::SavedConsoleLevel, -1)?;
             Ok(0)
         }
-        action::SIZE_BUFFER => Ok(LOG_BYTES),
+        action::SIZE_BUFFER => told_len(KernelLog::KEPT_BYTES),
         _ => Err(Errno::EINVAL),
     }
+}
+
+fn told_len(len_bytes: usize) -> Result<u32, Errno> {
+    u32::try_from(len_bytes).map_err(|_| Errno::EINVAL)
+}
+
+/// Takes messages, and waits for the first.
+fn read(
+    task: &mut CurrentTask,
+    log: &KernelLog,
+    buffer: VirtualAddress,
+    len_bytes: i32,
+) -> Result<u32, Errno> {
+    if !check_buffer(buffer, len_bytes)? {
+        return Ok(0);
+    }
+    let max_bytes = usize::try_from(len_bytes).map_err(|_| Errno::EINVAL)?;
+    let taken = || Some(log.take(max_bytes)).filter(|taken| !taken.is_empty());
+    let messages =
+        task.block(&[(log.arrivals(), Events::IN)], None, taken).map_err(|_| Errno::ERESTARTSYS)?;
+    task.memory().write_bytes(buffer, &messages)?;
+    told_len(messages.len())
 }
 
 /// Whether there is anything to fill of the `len_bytes` at `buffer`.

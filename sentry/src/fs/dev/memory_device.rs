@@ -1,10 +1,12 @@
-//! The devices with major number 1: null, zero, full, random, urandom (`man 4 null`, `full`, `random`).
+//! The devices with major number 1: null, zero, full, random, urandom (`man 4 null`, `full`, `random`), and kmsg.
 
 use std::any::Any;
 use std::sync::Arc;
 
 use rustix::rand::{GetRandomFlags, getrandom};
 
+use super::kernel_log::KernelLog;
+use super::log_device::LogFile;
 use crate::Errno;
 use crate::fs::special::DeviceDriver;
 use crate::fs::{Caller, DeviceNumber, File, Inode, Metadata, OpenFlags, Splicing, Viewer};
@@ -25,12 +27,13 @@ enum Kind {
 /// The driver of the memory devices.
 pub struct MemoryDevices {
     frames: Arc<FrameAllocator>,
+    log: Arc<KernelLog>,
 }
 
 impl MemoryDevices {
-    /// The driver; mappings of /dev/zero take their pages from `frames`.
-    pub fn new(frames: Arc<FrameAllocator>) -> Arc<Self> {
-        Arc::new(Self { frames })
+    /// The driver; mappings of /dev/zero take their pages from `frames`, and /dev/kmsg is `log`.
+    pub fn new(frames: Arc<FrameAllocator>, log: Arc<KernelLog>) -> Arc<Self> {
+        Arc::new(Self { frames, log })
     }
 }
 
@@ -39,9 +42,12 @@ impl DeviceDriver for MemoryDevices {
         &self,
         device: DeviceNumber,
         inode: &Arc<dyn Inode>,
-        _flags: OpenFlags,
-        _viewer: &Viewer,
+        flags: OpenFlags,
+        viewer: &Viewer,
     ) -> Result<Arc<dyn File>, Errno> {
+        if device.minor == LogFile::MINOR {
+            return LogFile::open(&self.log, inode, flags, viewer);
+        }
         let kinds = [Kind::Null, Kind::Zero, Kind::Full, Kind::Random, Kind::Urandom];
         let kind = kinds.into_iter().find(|kind| *kind as u32 == device.minor).ok_or(Errno::ENXIO)?;
         let silence = (kind == Kind::Random).then(WaitQueue::default);

@@ -16,6 +16,7 @@ const CHARACTER_DEVICES: &[(&str, u32, u32, u32)] = &[
     ("full", 1, 7, 0o666),
     ("random", 1, 8, 0o666),
     ("urandom", 1, 9, 0o666),
+    ("kmsg", 1, 11, 0o644),
     ("tty", 5, 0, 0o666),
     ("console", 5, 1, 0o600),
     ("loop-control", MiscDevices::MAJOR, LoopControl::MINOR, 0o660),

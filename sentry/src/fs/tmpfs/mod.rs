@@ -23,7 +23,7 @@ use std::sync::{Arc, OnceLock};
 
 use super::block::{self, BlockDevices};
 use super::dentry::Dentry;
-use super::dev::{Devtmpfs, MiscDevices};
+use super::dev::{Devtmpfs, KernelLog, MiscDevices};
 use super::disk_control::DiskControl;
 use super::file_flags::FileFlags;
 use super::file_system_type::{FileSystemType, MountRequest, Mounter, TypeFlags};
@@ -129,6 +129,8 @@ pub struct MemoryResources {
     pub user_namespace: Arc<UserNamespace>,
     /// Where device nodes of block devices lead.
     pub block: Arc<BlockDevices>,
+    /// What /dev/kmsg is.
+    pub log: Arc<KernelLog>,
     /// The tree of /dev, once somebody has asked for it.
     devtmpfs: Arc<OnceLock<Arc<Devtmpfs>>>,
 }
@@ -144,6 +146,7 @@ impl MemoryResources {
         let block = BlockDevices::new(&frames);
         block::register(&specials, &block);
         let mounts = MountTable::bounded_by(frames.settings());
+        let log = KernelLog::new(open_files, frames.settings());
         specials.register(FileKind::CharacterDevice, MiscDevices::MAJOR, MiscDevices::new(&block));
         Self {
             frames,
@@ -153,6 +156,7 @@ impl MemoryResources {
             devices: Arc::default(),
             user_namespace: user_namespace.clone(),
             block,
+            log,
             devtmpfs: Arc::default(),
         }
     }

@@ -10,7 +10,8 @@ fn memory_devices_behave_as_their_manual_pages_say() {
     let platform: Arc<dyn Platform> = FakePlatform::new(16 << 20).unwrap();
     let frames = FrameAllocator::new(&platform, 16 << 20);
     let resources = MemoryResources::new(frames.clone(), &Arc::default(), &UserNamespace::initial());
-    resources.specials.register(FileKind::CharacterDevice, 1, MemoryDevices::new(frames));
+    let devices = MemoryDevices::new(frames, resources.log.clone());
+    resources.specials.register(FileKind::CharacterDevice, 1, devices);
     let mount = tmpfs::new_mount(&resources, &TmpfsOptions::default(), "dev", MountFlags::empty()).unwrap();
     let root = mount.root().inode().clone();
     let open = |minor: u32| {
