@@ -113,6 +113,20 @@ static void test_breaks(int (*work)(void), int kind, int mode) {
   OK(close(file));
 }
 
+// Who has a lease is told as by O_ASYNC, and who gives it up is not told of anything.
+static void test_owner(void) {
+  int file = OK(open("file", O_RDONLY));
+  OK(fcntl(file, F_SETSIG, SIGRTMIN + 2));
+  OK(lease(file, F_RDLCK));
+  CHECK_EQ(fcntl(file, F_GETFL) & O_ASYNC, O_ASYNC);
+  CHECK_EQ(fcntl(file, F_GETOWN), getpid());
+  OK(lease(file, F_UNLCK));
+  CHECK_EQ(fcntl(file, F_GETFL) & O_ASYNC, 0);
+  CHECK_EQ(fcntl(file, F_GETOWN), 0);
+  CHECK_EQ(fcntl(file, F_GETSIG), 0);
+  OK(close(file));
+}
+
 // A holder who does nothing loses it after a while; so does one who ends.
 static void test_end(void) {
   heard = 0;
@@ -145,6 +159,7 @@ int main(void) {
   enter_scratch();
   write_file("file", "text");
   test_refusals();
+  test_owner();
   struct sigaction action = {.sa_sigaction = hear, .sa_flags = SA_SIGINFO | SA_RESTART};
   OK(sigaction(SIGRTMIN + 2, &action, NULL));
   OK(sigaction(SIGIO, &action, NULL));

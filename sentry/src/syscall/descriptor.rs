@@ -20,7 +20,7 @@ use crate::fs::memory_files::ALL_SEALS;
 use crate::fs::nsfs::NamespaceFile;
 use crate::fs::pipe::pipe_fcntl;
 use crate::fs::userfaultfd::UserfaultDevice;
-use crate::fs::{DescriptorBounds, Fd, FileDescription, OpenFlags, check_owner, tmpfs};
+use crate::fs::{DescriptorBounds, Fd, FileDescription, OpenFlags, SignalOwner, check_owner, tmpfs};
 use crate::net::SocketFile;
 use crate::platform::VirtualAddress;
 use crate::seccomp::ListenerFile;
@@ -246,7 +246,12 @@ fn set_lease(
 ) -> Result<(), Errno> {
     let credentials = task.credentials();
     let kind = match kind {
-        uapi::F_UNLCK => return description.locks()?.leases().unset(description, &credentials),
+        uapi::F_UNLCK => {
+            description.locks()?.leases().unset(description, &credentials)?;
+            *description.signal_owner() = SignalOwner::default();
+            show_async(task, description, descriptor, false);
+            return Ok(());
+        }
         uapi::F_RDLCK => LeaseKind::Read,
         uapi::F_WRLCK => LeaseKind::Write,
         _ => return Err(Errno::EINVAL),
@@ -258,7 +263,18 @@ fn set_lease(
     let tellers = (kernel.async_signals(), kernel.open_files());
     description.locks()?.leases().set(description, (descriptor, kind), &credentials, tellers)?;
     own_if_unowned(task, description);
+    show_async(task, description, descriptor, true);
     Ok(())
+}
+
+/// Has O_ASYNC among the flags of a file whose owner hears of a lease, or not any more.
+fn show_async(task: &CurrentTask, description: &Arc<FileDescription>, descriptor: Fd, is_on: bool) {
+    if !is_on {
+        description.set_async(false, descriptor, task.kernel().async_signals());
+    }
+    let mut flags = description.flags();
+    flags.set(OpenFlags::ASYNC, is_on);
+    description.set_status_flags(flags);
 }
 
 /// Checks that a number is 0, or anybody's.
