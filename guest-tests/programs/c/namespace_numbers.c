@@ -1,5 +1,5 @@
 // The requests of nsfs that are about numbers (ioctl_nsfs(2)): what a process is called in another PID namespace, and the number of
-// a mount namespace.
+// a mount namespace and of its mounts.
 #include "check.h"
 
 #include <sched.h>
@@ -14,6 +14,11 @@
 #define NS_GET_PID_IN_PIDNS _IOR(0xb7, 0x8, int)
 #define NS_GET_TGID_IN_PIDNS _IOR(0xb7, 0x9, int)
 #endif
+struct mounts_info {
+  uint32_t size, mounts;
+  uint64_t number;
+};
+#define MNT_GET_INFO _IOR(0xb7, 10, struct mounts_info)
 
 static void expect(int file, unsigned long request, long argument, int wanted, int error) {
   int got = ioctl(file, request, argument);
@@ -51,6 +56,13 @@ int main(void) {
   if (number == 0 || number != again) FAIL("numbers %lu and %lu", number, again);
   expect(pids, NS_GET_MNTNS_ID, (long)&number, -1, EINVAL);
   expect(mounts, NS_GET_MNTNS_ID, 8, -1, EFAULT);
+  struct mounts_info info = {0};
+  expect(mounts, MNT_GET_INFO, (long)&info, 0, 0);
+  if (info.size != sizeof info || info.mounts == 0 || info.number != number) FAIL("%u mounts, number %lu", info.mounts, info.number);
+  expect(mounts, MNT_GET_INFO, 0, -1, EINVAL);
+  expect(pids, MNT_GET_INFO, (long)&info, -1, EINVAL);
+  // Nobody writes to a namespace.
+  if (open("/proc/self/ns/mnt", O_RDWR) >= 0 || errno != EPERM) FAIL("open: %s", strerror(errno));
   if (write(to_child[1], "x", 1) != 1) FAIL("write");
   int status;
   if (waitpid(child, &status, 0) != child || status != 0) FAIL("child: %x", status);

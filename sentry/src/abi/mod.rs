@@ -39,7 +39,7 @@ pub(crate) use io_uring::{
 pub(crate) use ipc::{IpcPerm, MsgInfo, MsqidDs, SemInfo, SemidDs, ShmInfo, ShmLimits, ShmidDs};
 pub(crate) use landlock::{LandlockNetPortAttr, LandlockPathBeneathAttr, LandlockRulesetAttr};
 pub(crate) use memory::{Cachestat, CachestatRange, Iovec, ProcmapQuery};
-pub(crate) use mount::{MntIdReq, Statmount, fsconfig_command};
+pub(crate) use mount::{MntIdReq, MountNamespaceInfo, Statmount, fsconfig_command};
 pub(crate) use perf::PerfEventAttr;
 pub(crate) use process::{
     CapabilityData, CapabilityHeader, CloneArgs, FutexWaitv, KcmpEpollSlot, PidfdInfo, Rusage, SchedAttr,

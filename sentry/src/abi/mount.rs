@@ -14,6 +14,13 @@ structures! {
         mnt_ns_id: u64,
     }
 
+    /// `struct mnt_ns_info` (`linux/nsfs.h`).
+    MountNamespaceInfo {
+        size: u32,
+        nr_mounts: u32,
+        mnt_ns_id: u64,
+    }
+
     /// `struct statmount` (`man 2 statmount`), before the strings.
     Statmount {
         size: u32,

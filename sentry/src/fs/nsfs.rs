@@ -9,10 +9,11 @@ use std::sync::Arc;
 use super::dentry::Dentry;
 use super::mount::{FileSystem, FileSystemInfo, Mount};
 use super::{
-    Caller, DeviceNumber, File, FileDescription, FileKind, Inode, Metadata, OpenFlags, Path, Splicing, Viewer,
+    Access, Caller, DeviceNumber, File, FileDescription, FileKind, Inode, Metadata, OpenFlags, Path,
+    Splicing, Viewer,
 };
 use crate::Errno;
-use crate::cred::{Namespace, NamespaceKind, UserNamespace};
+use crate::cred::{Credentials, Namespace, NamespaceKind, UserNamespace};
 use crate::platform::VirtualAddress;
 
 const NSFS_MAGIC: u64 = linux_raw_sys::general::NSFS_MAGIC as u64;
@@ -62,6 +63,11 @@ impl Inode for NamespaceInode {
 
     fn metadata(&self) -> Result<Metadata, Errno> {
         Ok(self.metadata())
+    }
+
+    /// It is immutable: whoever would write hears that.
+    fn permits(&self, access: Access, _credentials: &Credentials) -> Option<Result<bool, Errno>> {
+        access.contains(Access::WRITE).then_some(Err(Errno::EPERM))
     }
 
     fn open(self: Arc<Self>, _flags: OpenFlags, _viewer: &Viewer) -> Result<Arc<dyn File>, Errno> {

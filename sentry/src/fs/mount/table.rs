@@ -64,6 +64,23 @@ impl MountTable {
         self.namespaces.lock().get(&ino).and_then(Weak::upgrade)
     }
 
+    /// The next mount namespace by number that `is_wanted`, or the one before.
+    pub fn namespace_beside(
+        &self,
+        ino: u64,
+        is_next: bool,
+        is_wanted: impl Fn(&MountNamespace) -> bool,
+    ) -> Option<Arc<MountNamespace>> {
+        let all: Vec<_> = {
+            let namespaces = self.namespaces.lock();
+            match is_next {
+                true => namespaces.range(ino + 1..).map(|(_, namespace)| namespace.clone()).collect(),
+                false => namespaces.range(..ino).rev().map(|(_, namespace)| namespace.clone()).collect(),
+            }
+        };
+        all.iter().filter_map(Weak::upgrade).find(|namespace| is_wanted(namespace))
+    }
+
     pub(super) fn add_namespace(&self, namespace: &Arc<MountNamespace>) {
         self.namespaces.lock().insert(namespace.identity().ino(), Arc::downgrade(namespace));
     }
