@@ -1,6 +1,7 @@
 // What process descriptors tell: PIDFD_GET_INFO and the namespaces (`linux/pidfd.h`).
 #include "check.h"
 #include <sys/ioctl.h>
+#include <sys/vfs.h>
 
 struct info {
   uint64_t mask, cgroup;
@@ -58,6 +59,17 @@ int main(void) {
     CHECK_EQ(fcntl(file, F_GETFD), FD_CLOEXEC);
     OK(close(file));
   }
+  // All descriptors of a process are one file, of a file system of their own.
+  int again = OK(syscall(SYS_pidfd_open, child, 0)), own = OK(syscall(SYS_pidfd_open, getpid(), 0));
+  struct stat first, second, other;
+  struct statfs system;
+  OK(fstat(fd, &first)), OK(fstat(again, &second)), OK(fstat(own, &other));
+  CHECK(first.st_ino == second.st_ino && first.st_dev == second.st_dev);
+  CHECK(first.st_ino != other.st_ino && first.st_dev == other.st_dev);
+  CHECK_EQ(first.st_mode, 0700);
+  OK(fstatfs(fd, &system));
+  CHECK_EQ(system.f_type, 0x50494446);
+  OK(close(again)), OK(close(own));
   OK(kill(child, SIGKILL));
   WAIT_SIGNALED(child, SIGKILL);
   info.mask = 3;

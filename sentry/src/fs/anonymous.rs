@@ -9,7 +9,7 @@ use crate::cred::{KernelGid, KernelUid};
 /// The file system that a nameless inode is on, whose device number is below those of
 /// [`AnonymousDevices`](super::AnonymousDevices).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct NamelessFileSystem {
+pub struct NamelessFileSystem {
     pub(super) type_name: &'static str,
     pub(super) device: DeviceNumber,
     /// The `*_MAGIC` number.
@@ -17,6 +17,10 @@ pub(super) struct NamelessFileSystem {
 }
 
 impl NamelessFileSystem {
+    /// That of processes' descriptors.
+    pub const OF_PROCESSES: Self =
+        Self { type_name: "pidfs", device: DeviceNumber::new(0, 5), magic: uapi::PID_FS_MAGIC as u64 };
+
     /// That of the inodes of `kind`.
     pub(super) fn of(kind: FileKind) -> Self {
         let (type_name, minor, magic) = match kind {
@@ -43,6 +47,13 @@ impl AnonymousInode {
     /// A fresh one among `files`, with the `S_IF*` bits of `kind`.
     pub fn of_kind(files: &OpenFiles, kind: FileKind, permissions: u32) -> Self {
         Self::of_mode(files, (kind, kind.mode_bits()), permissions)
+    }
+
+    /// That of a process or thread with this number, which is like no other's.
+    pub fn of_process(ino: u64) -> Self {
+        let mut metadata = Metadata::new(FileKind::Regular, 0, NamelessFileSystem::OF_PROCESSES.device, ino);
+        metadata.mode = 0o700;
+        Self { ino, metadata: Mutex::new(metadata) }
     }
 
     fn of_mode(files: &OpenFiles, (kind, kind_bits): (FileKind, u32), permissions: u32) -> Self {

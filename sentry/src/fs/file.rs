@@ -9,6 +9,7 @@ use std::any::Any;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::anonymous::NamelessFileSystem;
 use super::locks::{FileLocks, LockOwner};
 use super::{AttributeChanges, Caller, Inode, LongText, Metadata, OpenFlags};
 use crate::Errno;
@@ -94,6 +95,11 @@ pub trait File: Send + Sync + Any {
 
     /// The inode of a file without a path, by which /proc/PID/fd/N opens it once more.
     fn nameless_inode(&self) -> Option<Arc<dyn Inode>> {
+        None
+    }
+
+    /// The file system of the inode of a file without a path, if that is not the one of all of its type.
+    fn nameless_file_system(&self) -> Option<NamelessFileSystem> {
         None
     }
 

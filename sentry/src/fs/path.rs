@@ -50,7 +50,12 @@ impl Path {
         }
         let file = description.file();
         let inode = file.nameless_inode().unwrap_or_else(|| DescriptionInode::new(description));
-        Self::anonymous(inode, file.anonymous_name().as_bytes())
+        let name = file.anonymous_name();
+        let Some(file_system) = file.nameless_file_system() else {
+            return Self::anonymous(inode, name.as_bytes());
+        };
+        let dentry = Dentry::new_unnamed(inode, None, name.as_bytes());
+        Self { mount: Mount::internal_of(Arc::new(file_system), dentry.clone(), "none", None), dentry }
     }
 
     /// The root of what is mounted here, or this if nothing is.

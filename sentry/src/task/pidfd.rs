@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::{Task, ThreadGroup};
 use crate::Errno;
-use crate::fs::anonymous::AnonymousInode;
+use crate::fs::anonymous::{AnonymousInode, NamelessFileSystem};
 use crate::fs::{File, LongText, Metadata, Splicing};
 use crate::wait::{Events, WaitQueue};
 
@@ -29,7 +29,12 @@ impl ProcessFile {
     }
 
     fn new(task: &Arc<Task>, is_of_thread: bool) -> Arc<Self> {
-        let inode = AnonymousInode::new(task.kernel().open_files());
+        // The first thread has the process's number.
+        let is_first = !is_of_thread || task.tid() == task.group.tgid();
+        let inode = AnonymousInode::of_process(match is_first {
+            true => 2 * task.group.id().0 + 1,
+            false => 2 * task.id.0 + 2,
+        });
         let (group, task) = (task.group.clone(), task.clone());
         Arc::new(Self { group, task, is_of_thread, inode })
     }
@@ -84,6 +89,10 @@ impl File for ProcessFile {
 
     fn metadata(&self) -> Result<Metadata, Errno> {
         Ok(self.inode.metadata())
+    }
+
+    fn nameless_file_system(&self) -> Option<NamelessFileSystem> {
+        Some(NamelessFileSystem::OF_PROCESSES)
     }
 
     fn anonymous_name(&self) -> String {
