@@ -1,6 +1,7 @@
 //! A file system that is being configured (Linux's `fs_context`): what mount(2) makes for a moment, and fsopen(2) and fspick(2) open.
 
 use std::any::Any;
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
@@ -16,6 +17,8 @@ use crate::heap::HeapCharge;
 
 /// The longest options in all, in bytes (`man 2 mount`: a page).
 const MAX_OPTIONS_LEN: usize = 4096;
+/// Messages that are kept for who reads them.
+const MAX_MESSAGES: usize = 8;
 
 /// A file system that is being configured.
 pub struct FsContext(Mutex<State>);
@@ -30,6 +33,8 @@ struct State {
     options: String,
     flags: SuperFlags,
     phase: Phase,
+    /// What was wrong with parameters, oldest first.
+    messages: VecDeque<String>,
     /// For the texts.
     heap_charge: HeapCharge,
 }
@@ -69,7 +74,9 @@ impl FsContext {
 
     fn new(kind: &'static FileSystemType, flags: SuperFlags, phase: Phase) -> Arc<Self> {
         let (source, subtype, options, heap_charge) = (None, None, String::new(), HeapCharge::default());
-        Arc::new(Self(Mutex::new(State { kind, source, subtype, options, flags, phase, heap_charge })))
+        let messages = VecDeque::new();
+        let state = State { kind, source, subtype, options, flags, phase, messages, heap_charge };
+        Arc::new(Self(Mutex::new(state)))
     }
 
     /// Opens it as fsopen(2) does.
@@ -106,8 +113,14 @@ impl FsContext {
                     return Err(Errno::EINVAL);
                 }
             }
-            (key, None) => state.add_option(mounter, key)?,
-            (key, Some(value)) => state.add_option(mounter, &format!("{key}={value}"))?,
+            (key, value) => {
+                let option = value.map_or_else(|| key.into(), |value| format!("{key}={value}"));
+                let result = state.add_option(mounter, &option);
+                if result == Err(Errno::EINVAL) {
+                    state.complain(mounter, key);
+                }
+                return result;
+            }
         }
         Ok(())
     }
@@ -183,7 +196,20 @@ impl State {
     /// ENOMEM.
     fn charge(&mut self, more: usize) -> Result<(), Errno> {
         let others = [&self.source, &self.subtype].map(|text| text.as_ref().map_or(0, String::capacity));
-        self.heap_charge.resize(self.options.capacity() + others[0] + others[1] + 2 * more)
+        let messages: usize = self.messages.iter().map(String::capacity).sum();
+        self.heap_charge.resize(self.options.capacity() + others[0] + others[1] + messages + 3 * more)
+    }
+
+    /// Leaves a message about a parameter that was refused (`man 2 fsopen`, "Message retrieval interface").
+    fn complain(&mut self, mounter: &dyn Mounter, key: &str) {
+        let is_taken = |option: &str| (self.kind.check_options)(mounter, option).is_ok();
+        let is_known = is_taken(key) || is_taken(&format!("{key}=1"));
+        let reason = if is_known { "Bad value for" } else { "Unknown parameter" };
+        let message = format!("e {}: {reason} '{key}'\n", self.kind.name);
+        if self.messages.len() == MAX_MESSAGES {
+            self.messages.pop_front();
+        }
+        self.messages.push_back(message);
     }
 
     fn add_option(&mut self, mounter: &dyn Mounter, option: &str) -> Result<(), Errno> {
@@ -210,9 +236,13 @@ impl FileSystemType {
 }
 
 impl File for FsContext {
-    fn read_at(&self, _buffer: &mut [u8], _offset: u64) -> Result<usize, Errno> {
-        // There is never a message.
-        Err(Errno::ENODATA)
+    fn read_at(&self, buffer: &mut [u8], _offset: u64) -> Result<usize, Errno> {
+        let mut state = self.0.lock();
+        let message = state.messages.front().ok_or(Errno::ENODATA)?;
+        let place = buffer.get_mut(..message.len()).ok_or(Errno::EMSGSIZE)?;
+        place.copy_from_slice(message.as_bytes());
+        state.messages.pop_front();
+        Ok(place.len())
     }
 
     fn metadata(&self) -> Result<Metadata, Errno> {
