@@ -2,6 +2,7 @@
 #include "ring.h"
 #include <arpa/inet.h>
 #include <netinet/in.h>
+#include <sys/un.h>
 
 static int listening(struct sockaddr_in *address) {
   int fd = OK(socket(AF_INET, SOCK_STREAM, 0));
@@ -79,6 +80,70 @@ static void connections(void) {
     CHECK_EQ(cqe.res, cqe.user_data == 7 ? -ECANCELED : 0);
   }
   close(listener);
+  ring_close(&ring);
+}
+
+// A message into each buffer, behind its sender, its control messages and what is told of it.
+static void messages_one_after_the_other(void) {
+  enum { NAME = 32, CONTROL = 64, HEAD = sizeof(struct io_uring_recvmsg_out) + NAME + CONTROL };
+  struct ring ring;
+  ring_open(&ring, 16, 0);
+  static char memory[6][256];
+  struct sockaddr_un here = {.sun_family = AF_UNIX}, there = {.sun_family = AF_UNIX};
+  snprintf(here.sun_path + 1, 30, "ring-%d", getpid()), snprintf(there.sun_path + 1, 30, "peer-%d", getpid());
+  socklen_t length = 16;
+  int receiver = OK(socket(AF_UNIX, SOCK_DGRAM, 0)), sender = OK(socket(AF_UNIX, SOCK_DGRAM, 0)), yes = 1;
+  OK(bind(receiver, (void *)&here, length)), OK(bind(sender, (void *)&there, length));
+  OK(setsockopt(receiver, SOL_SOCKET, SO_PASSCRED, &yes, sizeof yes));
+  OK(connect(sender, (void *)&here, length));
+  ring_prepare(&ring, IORING_OP_PROVIDE_BUFFERS, 6, memory, 256, 0, 1)->buf_group = 3;
+  SUBMIT_ONE(&ring, 0);
+  struct msghdr header = {.msg_namelen = NAME, .msg_controllen = CONTROL};
+  struct io_uring_sqe *sqe = ring_prepare(&ring, IORING_OP_RECVMSG, receiver, &header, 1, 0, 2);
+  sqe->ioprio = IORING_RECV_MULTISHOT;
+  SUBMIT_ONE(&ring, -EINVAL); // It has no buffers to choose from.
+  sqe = ring_prepare(&ring, IORING_OP_RECVMSG, receiver, &header, 1, 0, 2);
+  sqe->ioprio = IORING_RECV_MULTISHOT, sqe->flags = IOSQE_BUFFER_SELECT, sqe->buf_group = 3;
+  CHECK_EQ(ring_submit(&ring, 0), 1);
+  for (int round = 0; round < 3; round++) {
+    OK(send(sender, "hello", 3 + round, 0));
+    struct completion cqe = COMPLETES(&ring, 2, HEAD + 3 + round);
+    CHECK_EQ(cqe.flags & 3, IORING_CQE_F_BUFFER | IORING_CQE_F_MORE);
+    char *buffer = memory[cqe.flags >> IORING_CQE_BUFFER_SHIFT];
+    struct io_uring_recvmsg_out *out = (void *)buffer;
+    CHECK_EQ(out->namelen, length);
+    CHECK(memcmp(buffer + sizeof *out, &there, length) == 0);
+    CHECK_EQ(out->payloadlen, 3 + round);
+    CHECK_EQ(out->flags, 0);
+    struct cmsghdr *control = (void *)(buffer + sizeof *out + NAME);
+    CHECK(out->controllen >= CMSG_LEN(sizeof(struct ucred)) && control->cmsg_type == SCM_CREDENTIALS);
+    CHECK(memcmp(buffer + HEAD, "hello", 3 + round) == 0);
+  }
+  // What has no room is cut.
+  char large[300] = {0};
+  OK(send(sender, large, sizeof large, 0));
+  struct completion cqe = COMPLETES(&ring, 2, 256);
+  struct io_uring_recvmsg_out *out = (void *)memory[cqe.flags >> IORING_CQE_BUFFER_SHIFT];
+  CHECK_EQ(out->payloadlen, 256 - HEAD);
+  CHECK_EQ(out->flags, MSG_TRUNC);
+  ring_prepare(&ring, IORING_OP_ASYNC_CANCEL, -1, (void *)2, 0, 0, 8);
+  CHECK_EQ(ring_submit(&ring, 2), 1);
+  for (int index = 0; index < 2; index++) {
+    cqe = ring_wait(&ring);
+    CHECK_EQ(cqe.res, cqe.user_data == 2 ? -ECANCELED : 0);
+  }
+  // The end of a stream is the last message.
+  int ends[2];
+  OK(socketpair(AF_UNIX, SOCK_STREAM, 0, ends));
+  struct msghdr plain = {0};
+  sqe = ring_prepare(&ring, IORING_OP_RECVMSG, ends[0], &plain, 1, 0, 4);
+  sqe->ioprio = IORING_RECV_MULTISHOT, sqe->flags = IOSQE_BUFFER_SELECT, sqe->buf_group = 3;
+  CHECK_EQ(ring_submit(&ring, 0), 1);
+  OK(write(ends[1], "abc", 3));
+  COMPLETES(&ring, 4, sizeof *out + 3);
+  close(ends[1]);
+  CHECK_EQ(COMPLETES(&ring, 4, sizeof *out).flags & 3, IORING_CQE_F_BUFFER);
+  close(ends[0]), close(receiver), close(sender);
   ring_close(&ring);
 }
 
@@ -363,6 +428,7 @@ int main(void) {
   OK(chmod(".", 0777));
   connections();
   buffer_groups();
+  messages_one_after_the_other();
   registered_files();
   registered_buffers();
   others();

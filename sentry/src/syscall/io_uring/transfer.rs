@@ -1,5 +1,6 @@
 //! Reading, writing, sending, receiving and splicing.
 
+use std::cell::Cell;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -102,6 +103,17 @@ fn repeat(
     ring: &Ring,
     request: &Request,
     is_multishot: bool,
+    step: impl FnMut(&Request) -> Attempting<Result<(usize, bool), Errno>>,
+) -> Outcome {
+    repeat_while(ring, request, |moved| is_multishot && moved != 0, step)
+}
+
+/// Does `step`, which returns how much it moved and whether that is less than it should; again and again while `goes_on` says so
+/// of what was moved, with a completion each time.
+fn repeat_while(
+    ring: &Ring,
+    request: &Request,
+    goes_on: impl Fn(usize) -> bool,
     mut step: impl FnMut(&Request) -> Attempting<Result<(usize, bool), Errno>>,
 ) -> Outcome {
     loop {
@@ -111,7 +123,7 @@ fn repeat(
             Attempting::Done(Ok(done)) => done,
         };
         let ending = Ending { is_short, ..Ending::of(Ok(moved)) };
-        if !is_multishot || moved == 0 {
+        if !goes_on(moved) {
             return Outcome::Done(ending);
         }
         let ending = buffers::tell(ring, request, ending);
@@ -261,8 +273,12 @@ fn is_stream(request: &Request) -> bool {
 
 pub(super) fn receive_message(task: &mut CurrentTask, ring: &Arc<Ring>, request: &Arc<Request>) -> Outcome {
     let sqe = &request.sqe;
-    if u32::from(sqe.ioprio) & !HINTS != 0 || sqe.off != 0 || sqe.file_index != 0 {
+    let how = u32::from(sqe.ioprio);
+    if how & !(HINTS | uapi::IORING_RECV_MULTISHOT) != 0 || sqe.off != 0 || sqe.file_index != 0 {
         return Err(Errno::EINVAL).into();
+    }
+    if how & uapi::IORING_RECV_MULTISHOT != 0 {
+        return receive_messages(task, ring, request);
     }
     if buffers::chooses(request) {
         return repeat(ring, request, false, |_| {
@@ -293,6 +309,29 @@ pub(super) fn receive_message(task: &mut CurrentTask, ring: &Arc<Ring>, request:
         });
     }
     call(task, request, Sysno::recvmsg, [HELD, sqe.addr, sqe.op_flags.into(), 0, 0, 0])
+}
+
+/// Receives a message into each buffer of a group, for as long as there are both.
+fn receive_messages(task: &mut CurrentTask, ring: &Arc<Ring>, request: &Arc<Request>) -> Outcome {
+    let sqe = &request.sqe;
+    if !buffers::chooses(request) || sqe.op_flags & MSG_WAITALL != 0 {
+        return Err(Errno::EINVAL).into();
+    }
+    let is_message = Cell::new(false);
+    repeat_while(
+        ring,
+        request,
+        |_| is_message.get(),
+        |_| {
+            attempt(task, request, |task| {
+                let buffer = slice_of(buffers::pick(task, ring, request, 0)?.buffer);
+                let place = UserPointer::new(sqe.addr);
+                let (filled, is_one) = message::receive_packed(task, Fd::HELD, place, buffer, sqe.op_flags)?;
+                is_message.set(is_one);
+                Ok((filled, false))
+            })
+        },
+    )
 }
 
 /// Splices, or tees, from the file that the submission names beside its own.

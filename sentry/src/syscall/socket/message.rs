@@ -14,6 +14,7 @@ use crate::Errno;
 use crate::abi::{Mmsghdr, Msghdr, Timespec};
 use crate::fs::{Fd, FileDescription};
 use crate::net::{Outgoing, Received, Receiving, SocketAddress, SocketKind};
+use crate::platform::VirtualAddress;
 use crate::slices;
 use crate::syscall::arguments::{Argument, Registers, UserPointer, UserSlice};
 use crate::syscall::poll::{deadline_after, read_timeout};
@@ -488,12 +489,67 @@ fn receive_header(
     receive_by_header(task, open, header, flags)
 }
 
+/// recvmsg(2) into `buffer` alone, for a request that receives again and again: what the header at `place` would be told comes
+/// before the message, in the room that the header has for it (`struct io_uring_recvmsg_out`). Returns how much of the buffer is
+/// filled, and whether that is a message.
+pub(in crate::syscall) fn receive_packed(
+    task: &mut CurrentTask,
+    descriptor: Fd,
+    place: UserPointer<Msghdr>,
+    buffer: UserSlice,
+    flags: u32,
+) -> Result<(usize, bool), Errno> {
+    const OUT_BYTES: u64 = size_of::<[u32; 4]>() as u64;
+    let open = OpenSocket::find(task, descriptor)?;
+    let raw = place.read(task)?;
+    let name_room = u64::try_from(raw.msg_namelen).map_err(|_| Errno::EINVAL)?;
+    let control_len = usize::try_from(raw.msg_controllen).map_err(|_| Errno::EOVERFLOW)?;
+    let head = raw.msg_controllen.checked_add(OUT_BYTES + name_room).ok_or(Errno::EOVERFLOW)?;
+    let room = buffer.len_bytes.checked_sub(head).ok_or(Errno::EFAULT)?;
+    let at = |offset: u64| buffer.address.0.wrapping_add(offset);
+    let name_place = if name_room == 0 { 0 } else { at(OUT_BYTES) };
+    let mut header = Header {
+        place,
+        name: UserAddress { place: UserPointer::new(name_place), len_bytes: raw.msg_namelen },
+        buffers: UserBuffers::message(UserSlice { address: VirtualAddress(at(head)), len_bytes: room })?,
+        control: UserPointer::new(at(OUT_BYTES + name_room)),
+        control_len,
+    };
+    let told = receive_parts(task, &open, &mut header, MessageFlags::from_bits_truncate(flags))?;
+    let name_len = if name_room == 0 { 0 } else { told.name_len.cast_unsigned() };
+    let (control_len, message_len) = (u32::try_from(told.control_len), u32::try_from(told.len_bytes));
+    let out = [name_len, control_len.unwrap_or(0), message_len.unwrap_or(u32::MAX), told.flags.bits()];
+    task.memory().write_object(buffer.address, &out)?;
+    Ok((usize_from(head + u64_from(told.len_bytes).min(room)), told.len_bytes != 0))
+}
+
+/// What is told of a message beside its contents.
+struct Told {
+    name_len: i32,
+    control_len: usize,
+    flags: MessageFlags,
+    /// What the call returns.
+    len_bytes: usize,
+}
+
 fn receive_by_header(
     task: &mut CurrentTask,
     open: &OpenSocket,
     mut header: Header,
     flags: MessageFlags,
 ) -> Result<usize, Errno> {
+    let told = receive_parts(task, open, &mut header, flags)?;
+    header.write_results(task, told.name_len, told.control_len, told.flags.bits())?;
+    Ok(told.len_bytes)
+}
+
+/// Receives a message with its sender and its control messages, where the header has places for them.
+fn receive_parts(
+    task: &mut CurrentTask,
+    open: &OpenSocket,
+    header: &mut Header,
+    flags: MessageFlags,
+) -> Result<Told, Errno> {
     let mut received = receive(task, open, flags, &mut header.buffers)?;
     let name_len = header.write_sender(task, received.sender.as_ref())?;
     let mut encoder = Encoder::new(header.control_len);
@@ -513,9 +569,12 @@ fn receive_by_header(
         encoder.push_process(task, &sender);
     }
     task.memory().write_bytes(header.control.address(), encoder.bytes())?;
-    let told = received.told_flags(flags, encoder.is_cut);
-    header.write_results(task, name_len, encoder.bytes().len(), told.bits())?;
-    Ok(received.reported_len(flags))
+    Ok(Told {
+        name_len,
+        control_len: encoder.bytes().len(),
+        flags: received.told_flags(flags, encoder.is_cut),
+        len_bytes: received.reported_len(flags),
+    })
 }
 
 /// Receives into user memory: one message, or what a stream has; all that was asked for with MSG_WAITALL.
