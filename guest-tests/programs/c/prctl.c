@@ -4,6 +4,10 @@
 #include <asm/prctl.h>
 #include <sys/prctl.h>
 
+#ifndef PR_GET_AUXV
+#define PR_GET_AUXV 0x41555856
+#endif
+
 static void names_are_kept_and_cut(void) {
   char name[17] = {0}, text[64];
   OK(prctl(PR_SET_NAME, "a name that is far too long"));
@@ -77,6 +81,23 @@ static void the_address_of_the_number_is_told(void) {
   CHECK_ERRNO(prctl(PR_GET_TID_ADDRESS, NULL, 0, 0, 0), EFAULT);
 }
 
+// The auxiliary vector, as much as there is room for, is that of /proc/self/auxv.
+static void the_auxiliary_vector_is_told(void) {
+  static unsigned long told[128], kept[128];
+  long length = OK(prctl(PR_GET_AUXV, told, sizeof told, 0, 0));
+  CHECK(length >= 40 * 8 && length < (long)sizeof told && length % 16 == 0);
+  int file = OK(open("/proc/self/auxv", O_RDONLY));
+  ssize_t shown = OK(read(file, kept, sizeof kept));
+  CHECK(shown <= length && memcmp(told, kept, shown) == 0);
+  OK(close(file));
+  told[1] = 77;
+  CHECK_EQ(prctl(PR_GET_AUXV, told, 8, 0, 0), length);
+  CHECK_EQ(told[1], 77);
+  CHECK_EQ(prctl(PR_GET_AUXV, wild, 0, 0, 0), length);
+  CHECK_ERRNO(prctl(PR_GET_AUXV, wild, 8, 0, 0), EFAULT);
+  CHECK_ERRNO(prctl(PR_GET_AUXV, told, 8, 1, 0), EINVAL);
+}
+
 static unsigned long read_gs(void) {
   unsigned long value;
   __asm__ volatile("movq %%gs:0, %0" : "=r"(value));
@@ -144,6 +165,7 @@ int main(void) {
   flags_are_kept();
   task_flags_are_handed_on();
   the_address_of_the_number_is_told();
+  the_auxiliary_vector_is_told();
   segment_bases_are_kept();
   return 0;
 }

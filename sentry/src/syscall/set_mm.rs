@@ -188,6 +188,21 @@ fn read_auxiliary_vector(task: &CurrentTask, address: u64, len_bytes: u32) -> Re
     Ok(words)
 }
 
+/// prctl(PR_GET_AUXV): as much of the auxiliary vector as there is room for; how long it is, whatever the room.
+pub(super) fn get_auxiliary_vector(
+    task: &CurrentTask,
+    place: VirtualAddress,
+    len_bytes: u64,
+) -> Result<usize, Errno> {
+    const LEN_BYTES: usize = MAX_AUXILIARY_WORDS * size_of::<u64>();
+    let words = task.memory().layout().strings.auxiliary_vector;
+    let mut bytes: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
+    bytes.resize(LEN_BYTES, 0);
+    let room = usize::try_from(len_bytes).unwrap_or(usize::MAX).min(LEN_BYTES);
+    task.memory().write_bytes(place, &bytes[..room])?;
+    Ok(LEN_BYTES)
+}
+
 /// PR_SET_MM_EXE_FILE: what /proc/PID/exe shows.
 fn set_executable(task: &mut CurrentTask, descriptor: u64) -> Result<(), Errno> {
     let number = i32::try_from(descriptor & u64::from(u32::MAX)).map_err(|_| Errno::EBADF)?;

@@ -219,6 +219,8 @@ fn prctl(
             return speculation_control(option, argument, (third, fourth, fifth));
         }
         pr::PR_SET_MM => super::set_mm::set_mm(task, argument, third, (fourth, fifth))?,
+        pr::PR_GET_AUXV if fourth != 0 || fifth != 0 => return Err(Errno::EINVAL),
+        pr::PR_GET_AUXV => return super::set_mm::get_auxiliary_vector(task, VirtualAddress(argument), third),
         pr::PR_MCE_KILL_GET if [argument, third, fourth, fifth] != [0; 4] => return Err(Errno::EINVAL),
         pr::PR_MCE_KILL_GET => return Ok(me.flags().mce_policy().encode()),
         pr::PR_MCE_KILL => set_mce_policy(&me, [argument, third, fourth, fifth])?,
