@@ -122,6 +122,8 @@ static void odd_uses_are_refused(void) {
   CHECK_ERRNO(futex(wild, FUTEX_WAIT_PRIVATE, 0, NULL, NULL, 0), EFAULT);
   CHECK_ERRNO(futex(&word, FUTEX_WAIT_PRIVATE, 0, wild, NULL, 0), EFAULT);
   CHECK_ERRNO(futex(&word, 77, 0, NULL, NULL, 0), ENOSYS);
+  CHECK_ERRNO(futex(&word, FUTEX_WAIT | FUTEX_CLOCK_REALTIME, 0, &(struct timespec){0, 1}, NULL, 0), ENOSYS);
+  CHECK_ERRNO(futex(&word, FUTEX_WAKE | FUTEX_CLOCK_REALTIME, 0, NULL, NULL, 0), ENOSYS);
   CHECK_ERRNO(futex((void *)0x800000000000, FUTEX_WAKE, 1, NULL, NULL, 0), EFAULT);
   char *unmapped = map_anonymous(PAGE, PROT_READ | PROT_WRITE);
   OK(munmap(unmapped, PAGE));

@@ -36,10 +36,8 @@ fn futex(
     let word = Word::new(task, address, is_private);
     let command = operation & COMMAND_MASK;
     let clock = if is_realtime { SystemClock::Realtime } else { SystemClock::Monotonic };
-    let takes_clock = matches!(
-        command,
-        uapi::FUTEX_WAIT | uapi::FUTEX_WAIT_BITSET | uapi::FUTEX_LOCK_PI2 | uapi::FUTEX_WAIT_REQUEUE_PI
-    );
+    let takes_clock =
+        matches!(command, uapi::FUTEX_WAIT_BITSET | uapi::FUTEX_LOCK_PI2 | uapi::FUTEX_WAIT_REQUEUE_PI);
     if is_realtime && !takes_clock {
         return Err(Errno::ENOSYS);
     }
