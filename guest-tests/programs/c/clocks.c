@@ -141,6 +141,10 @@ static void refusals(void) {
     if (geteuid() == 0) OK(setuid(1000));
     CHECK_ERRNO(clock_settime(CLOCK_REALTIME, &(struct timespec){1, 0}), EPERM);
     CHECK_ERRNO(clock_settime(CLOCK_MONOTONIC, &(struct timespec){1, 0}), EINVAL);
+    // The time of a process, by its number.
+    clockid_t own;
+    CHECK_ZERO(clock_getcpuclockid(getpid(), &own));
+    CHECK_ERRNO(clock_settime(own, &(struct timespec){1, 0}), EPERM);
   }
   WAIT_OK(pid);
 }

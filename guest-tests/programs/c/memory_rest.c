@@ -110,6 +110,7 @@ static void the_page_cache_is_counted(void) {
   CHECK_ERRNO(syscall(SYS_cachestat_, file, wild, &counts, 0), EFAULT);
   CHECK_ERRNO(syscall(SYS_cachestat_, file, &all, wild, 0), EFAULT);
   CHECK_ERRNO(syscall(SYS_cachestat_, -1, &all, &counts, 0), EBADF);
+  CHECK_ERRNO(syscall(SYS_cachestat_, OK(memfd_create("huge", MFD_HUGETLB)), &all, &counts, 0), EOPNOTSUPP);
   OK(close(file));
 }
 

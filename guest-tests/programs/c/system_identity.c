@@ -147,7 +147,16 @@ static void the_log(void) {
   CHECK_ERRNO(syscall(SYS_syslog, -1, NULL, 0), EINVAL);
 }
 
+static void swap_areas(void) {
+  CHECK_ERRNO(syscall(SYS_swapon, "/tmp", 0), EISDIR);
+  CHECK_ERRNO(syscall(SYS_swapoff, "/tmp"), EISDIR);
+  CHECK_ERRNO(syscall(SYS_swapon, "/tmp/none", 0), ENOENT);
+  CHECK_ERRNO(syscall(SYS_swapon, "/tmp/none", 0xff0000), EINVAL);
+  CHECK_ERRNO(syscall(SYS_swapoff, "/dev/null"), EINVAL);
+}
+
 int main(void) {
+  swap_areas();
   names();
   the_log();
   amounts();

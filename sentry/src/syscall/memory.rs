@@ -12,7 +12,7 @@ use crate::Errno;
 use crate::abi::{Cachestat, CachestatRange, Iovec};
 use crate::cred::Capabilities;
 use crate::fs::file_flags::{FileFlags, check_without};
-use crate::fs::{Fd, FileDescription, FileKind, MountFlags, SecretFile};
+use crate::fs::{Fd, FileDescription, FileKind, HugeFile, MountFlags, SecretFile};
 use crate::memory::{
     Backing, Growth, HUGE_PAGE_BYTES, MapFlags, MapRequest, MemoryLimits, MemoryManager, Protection,
     RemapFlags,
@@ -375,6 +375,11 @@ fn cachestat(
 ) -> Result<(), Errno> {
     let file = task.usable_file(descriptor)?;
     let range = range.read(task)?;
+    let cache = file.file().page_cache();
+    // Huge pages are not told.
+    if file.downcast::<HugeFile>().is_some() || cache.as_ref().is_ok_and(|cache| cache.is_huge()) {
+        return Err(Errno::EOPNOTSUPP);
+    }
     if flags != 0 {
         return Err(Errno::EINVAL);
     }
@@ -383,7 +388,7 @@ fn cachestat(
         0 => u64::MAX,
         len => (range.off.saturating_add(len - 1) / PAGE_SIZE).saturating_add(1),
     };
-    let cached = file.file().page_cache().map_or(0, |cache| cache.resident_pages(first..end));
+    let cached = cache.map_or(0, |cache| cache.resident_pages(first..end));
     place.write(task, &Cachestat { nr_cache: cached, ..Cachestat::default() })
 }
 

@@ -21,8 +21,8 @@ fn refuse(task: &CurrentTask, path: UserPath) -> Result<(), Errno> {
     if !task.credentials().has(Capabilities::SYS_ADMIN) {
         return Err(Errno::EPERM);
     }
-    Scope::new(task).find_at(task, Fd(AT_FDCWD), path, 0)?;
-    Err(Errno::EINVAL)
+    let found = Scope::new(task).find_at(task, Fd(AT_FDCWD), path, 0)?;
+    Err(if found.is_directory() { Errno::EISDIR } else { Errno::EINVAL })
 }
 
 fn swapon(task: &mut CurrentTask, path: UserPath, flags: u32) -> Result<(), Errno> {

@@ -199,9 +199,10 @@ fn clock_settime(
     clock: ClockId,
     address: UserPointer<Timespec>,
 ) -> Result<(), Errno> {
-    let is_settable = clock == ClockId::System(SystemClock::Realtime);
-    if !is_settable {
-        return Err(Errno::EINVAL);
+    match clock {
+        ClockId::System(SystemClock::Realtime) => {}
+        ClockId::Cpu(clock) => return cpu_source(task, clock).and(Err(Errno::EPERM)),
+        ClockId::System(_) => return Err(Errno::EINVAL),
     }
     set_time_of_day(task, duration_from_timespec(address.read(task)?)?)
 }
