@@ -108,6 +108,39 @@ static void memory_is_charged_and_given_back(void) {
   OK(rmdir("a"));
 }
 
+// What programs that watch containers look for is there, whether or not it ever is more than nothing.
+static void memory_is_told_of_in_full(void) {
+  static const char *const names[] = {"kernel_stack", "sock", "file_mapped", "active_anon", "inactive_file", "pgfault", "workingset_refault_file", "thp_fault_alloc"};
+  OK(mkdir("a", 0755));
+  for (size_t index = 0; index < COUNT(names); index++) CHECK(field("a/memory.stat", names[index]) >= 0);
+  CHECK(strncmp(content("a/memory.numa_stat"), "anon N0=0\nfile N0=0\nkernel_stack N0=0\n", 38) == 0);
+  CHECK(strcmp(content("a/memory.swap.high"), "max\n") == 0 && number("a/memory.swap.peak") == 0);
+  CHECK_EQ(field("a/cpu.stat.local", "throttled_usec"), 0);
+  // There is nothing that could be given up.
+  CHECK_EQ(put("a/memory.reclaim", "1M"), EAGAIN);
+  CHECK_EQ(put("a/memory.reclaim", "1M swappiness=50"), EAGAIN);
+  CHECK_EQ(put("a/memory.reclaim", "1M swappiness=201"), EINVAL);
+  CHECK_EQ(put("a/memory.reclaim", "1M other"), EINVAL);
+  CHECK_EQ(put("a/memory.reclaim", "much"), EINVAL);
+  CHECK_EQ(put("a/memory.reclaim", "0"), 0);
+  // What happens below is told above, but not as the group's own.
+  CHECK_EQ(put("a/cgroup.subtree_control", "+memory"), 0);
+  OK(mkdir("a/b", 0755));
+  CHECK_EQ(put("a/b/memory.max", "4M"), 0);
+  pid_t pid;
+  IN_CHILD(pid) {
+    CHECK_EQ(put("a/b/cgroup.procs", "0"), 0);
+    memset(map_anonymous(16 << 20, PROT_READ | PROT_WRITE), 1, 16 << 20);
+  }
+  WAIT_SIGNALED(pid, SIGKILL);
+  CHECK_EQ(field("a/memory.events", "oom_kill"), 1);
+  CHECK_EQ(field("a/memory.events.local", "oom_kill"), 0);
+  CHECK_EQ(field("a/memory.events.local", "max"), 0);
+  CHECK_EQ(field("a/b/memory.events.local", "oom_kill"), 1);
+  CHECK(field("a/b/memory.events.local", "max") >= 1);
+  OK(rmdir("a/b")), OK(rmdir("a"));
+}
+
 static void too_much_memory_kills_inside_the_group(void) {
   const long limit = 16 << 20;
   OK(mkdir("a", 0755));
@@ -378,6 +411,7 @@ int main(void) {
   controllers_are_given_from_above();
   forks_are_counted_and_limited();
   memory_is_charged_and_given_back();
+  memory_is_told_of_in_full();
   too_much_memory_kills_inside_the_group();
   a_lower_limit_kills_at_once();
   processor_time_is_told();

@@ -8,6 +8,7 @@ use std::time::Duration;
 use super::hierarchy::Hierarchy;
 use super::member::{Member, MemberKey};
 use super::node::Cgroup;
+use crate::Errno;
 use crate::memory::{FrameUse, MemoryAccount};
 use crate::platform::PAGE_SHIFT;
 
@@ -123,6 +124,15 @@ impl Hierarchy {
         self.frames.reclaim_from(account, usize::try_from(excess_pages).unwrap_or(usize::MAX));
         let over = excess() as f64 / account.high_bytes()?.max(1) as f64;
         Some(LONGEST.mul_f64((over * over / 2.0).min(1.0)))
+    }
+
+    /// Gives up pages of files that `account` pays for, so many bytes of them (memory.reclaim).
+    ///
+    /// # Errors
+    /// EAGAIN: there are not so many.
+    pub fn reclaim_memory(&self, account: &MemoryAccount, len_bytes: u64) -> Result<(), Errno> {
+        let wanted = usize::try_from(len_bytes >> PAGE_SHIFT).unwrap_or(usize::MAX);
+        if self.frames.reclaim_from(account, wanted) < wanted { Err(Errno::EAGAIN) } else { Ok(()) }
     }
 
     /// Whether any group has a memory.high.

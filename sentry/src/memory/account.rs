@@ -91,11 +91,31 @@ struct Ledger {
     peak_frames: AtomicU64,
     max_frames: AtomicU64,
     high_frames: AtomicU64,
+    /// What happened to it and to those below it, and to it alone.
+    events: EventCounters,
+    own_events: EventCounters,
+}
+
+/// Counts what [`MemoryEvents`] tell.
+#[derive(Default)]
+struct EventCounters {
     highs: AtomicU64,
     refusals: AtomicU64,
     shortages: AtomicU64,
     kills: AtomicU64,
     group_kills: AtomicU64,
+}
+
+impl EventCounters {
+    fn told(&self) -> MemoryEvents {
+        MemoryEvents {
+            max: self.refusals.load(Ordering::Relaxed),
+            out_of_memory: self.shortages.load(Ordering::Relaxed),
+            kills: self.kills.load(Ordering::Relaxed),
+            group_kills: self.group_kills.load(Ordering::Relaxed),
+            high: self.highs.load(Ordering::Relaxed),
+        }
+    }
 }
 
 impl MemoryAccount {
@@ -118,11 +138,8 @@ impl MemoryAccount {
             peak_frames: AtomicU64::new(0),
             max_frames: AtomicU64::new(u64::MAX),
             high_frames: AtomicU64::new(u64::MAX),
-            highs: AtomicU64::new(0),
-            refusals: AtomicU64::new(0),
-            shortages: AtomicU64::new(0),
-            kills: AtomicU64::new(0),
-            group_kills: AtomicU64::new(0),
+            events: EventCounters::default(),
+            own_events: EventCounters::default(),
         });
         ledgers.insert(number, ledger.clone());
         drop(ledgers);
@@ -180,9 +197,7 @@ impl MemoryAccount {
 
     /// Counts that a task is held up, here and above.
     pub fn count_high(&self) {
-        for ledger in self.ledger.with_ancestors() {
-            ledger.highs.fetch_add(1, Ordering::Relaxed);
-        }
+        self.ledger.count(|counters| &counters.highs);
     }
 
     /// The numbers of this account and of those below it.
@@ -195,28 +210,27 @@ impl MemoryAccount {
 
     /// What happened to this account and those below it.
     pub fn events(&self) -> MemoryEvents {
-        MemoryEvents {
-            max: self.ledger.refusals.load(Ordering::Relaxed),
-            out_of_memory: self.ledger.shortages.load(Ordering::Relaxed),
-            kills: self.ledger.kills.load(Ordering::Relaxed),
-            group_kills: self.ledger.group_kills.load(Ordering::Relaxed),
-            high: self.ledger.highs.load(Ordering::Relaxed),
-        }
+        self.ledger.events.told()
+    }
+
+    /// What happened to this account itself.
+    pub fn own_events(&self) -> MemoryEvents {
+        self.ledger.own_events.told()
     }
 
     /// Counts that only the end of a process can help this account.
     pub fn count_shortage(&self) {
-        self.ledger.count(|ledger| &ledger.shortages);
+        self.ledger.count(|counters| &counters.shortages);
     }
 
     /// Counts that a process which this account pays for has been killed for want of memory.
     pub fn count_kill(&self) {
-        self.ledger.count(|ledger| &ledger.kills);
+        self.ledger.count(|counters| &counters.kills);
     }
 
     /// Counts that all whom this account pays for have been killed together.
     pub fn count_group_kill(&self) {
-        self.ledger.count(|ledger| &ledger.group_kills);
+        self.ledger.count(|counters| &counters.group_kills);
     }
 
     /// Whether `other` is this account.
@@ -312,9 +326,10 @@ impl Ledger {
     }
 
     /// Counts one more, here and above.
-    fn count(&self, counter: impl Fn(&Self) -> &AtomicU64) {
+    fn count(&self, counter: impl Fn(&EventCounters) -> &AtomicU64) {
+        counter(&self.own_events).fetch_add(1, Ordering::Relaxed);
         for ledger in self.with_ancestors() {
-            counter(ledger).fetch_add(1, Ordering::Relaxed);
+            counter(&ledger.events).fetch_add(1, Ordering::Relaxed);
         }
     }
 
@@ -336,8 +351,9 @@ impl Ledger {
 
     /// Counts a refusal by `limiting`, there and above.
     fn count_refusal(&self, limiting: &Self) {
-        for ledger in self.with_ancestors().skip_while(|ledger| ledger.number != limiting.number) {
-            ledger.refusals.fetch_add(1, Ordering::Relaxed);
+        let mut levels = self.with_ancestors().skip_while(|ledger| ledger.number != limiting.number);
+        if let Some(limiting) = levels.next() {
+            limiting.count(|counters| &counters.refusals);
         }
     }
 }

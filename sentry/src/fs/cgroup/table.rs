@@ -7,7 +7,7 @@ use super::{CgroupFileSystem, Viewer};
 use crate::Errno;
 use crate::cgroup::{Cgroup, CgroupNamespace, Controllers, CpuLimit, Hierarchy, MemberKey};
 use crate::fs::pressure;
-use crate::memory::FrameUse;
+use crate::memory::{FrameUse, MemoryEvents};
 use crate::platform::PAGE_SIZE;
 use crate::wait::News;
 
@@ -106,8 +106,25 @@ const CPU: Controllers = Controllers::CPU;
 const MEMORY: Controllers = Controllers::MEMORY;
 const PIDS: Controllers = Controllers::PIDS;
 
+/// What memory.stat tells, in its order.
+const MEMORY_STATISTICS: &str = "anon file kernel kernel_stack pagetables sec_pagetables percpu sock vmalloc shmem \
+    zswap zswapped file_mapped file_dirty file_writeback swapcached anon_thp file_thp shmem_thp inactive_anon \
+    active_anon inactive_file active_file unevictable slab_reclaimable slab_unreclaimable slab \
+    workingset_refault_anon workingset_refault_file workingset_activate_anon workingset_activate_file \
+    workingset_restore_anon workingset_restore_file workingset_nodereclaim pgscan pgsteal pgscan_kswapd \
+    pgscan_direct pgscan_khugepaged pgsteal_kswapd pgsteal_direct pgsteal_khugepaged pgfault pgmajfault pgrefill \
+    pgactivate pgdeactivate pglazyfree pglazyfreed zswpin zswpout zswpwb thp_fault_alloc thp_collapse_alloc \
+    thp_swpout thp_swpout_fallback";
+
+/// What memory.numa_stat tells, in its order.
+const NODE_STATISTICS: &str = "anon file kernel_stack pagetables sec_pagetables shmem file_mapped file_dirty \
+    file_writeback swapcached anon_thp file_thp shmem_thp inactive_anon active_anon inactive_file active_file \
+    unevictable slab_reclaimable slab_unreclaimable workingset_refault_anon workingset_refault_file \
+    workingset_activate_anon workingset_activate_file workingset_restore_anon workingset_restore_file \
+    workingset_nodereclaim";
+
 /// Every file.
-pub(super) static FILES: [ControlFile; 38] = [
+pub(super) static FILES: [ControlFile; 44] = [
     ControlFile::core("cgroup.controllers")
         .in_root()
         .reads(|subject| Ok(format!("{}\n", subject.hierarchy.controllers(subject.cgroup)))),
@@ -160,6 +177,10 @@ pub(super) static FILES: [ControlFile; 38] = [
         }),
     ControlFile::pressure("cpu.pressure"),
     ControlFile::core("cpu.stat").in_root().reads(cpu_statistics),
+    ControlFile::of(CPU, "cpu.stat.local").reads(|subject| {
+        let bandwidth = subject.hierarchy.bandwidth_statistics(subject.cgroup);
+        Ok(format!("throttled_usec {}\n", bandwidth.throttled_time.as_micros()))
+    }),
     ControlFile::of(CPU, "cpu.idle")
         .reads(|subject| Ok(setting(subject, "cpu.idle", "0")))
         .writes(|subject, text| keep_number(subject, "cpu.idle", text, 0..=1)),
@@ -175,7 +196,12 @@ pub(super) static FILES: [ControlFile; 38] = [
         .writes(|subject, text| keep_number(subject, "cpu.weight.nice", text, -20..=19)),
     ControlFile::of(MEMORY, "memory.current")
         .reads(|subject| Ok(format!("{}\n", account(subject)?.current_bytes()))),
-    ControlFile::of(MEMORY, "memory.events").reads(memory_events).announces(Cgroup::memory_events),
+    ControlFile::of(MEMORY, "memory.events")
+        .reads(|subject| Ok(memory_events(account(subject)?.events())))
+        .announces(Cgroup::memory_events),
+    ControlFile::of(MEMORY, "memory.events.local")
+        .reads(|subject| Ok(memory_events(account(subject)?.own_events())))
+        .announces(Cgroup::memory_events),
     ControlFile::of(MEMORY, "memory.high")
         .reads(|subject| Ok(show_limit(account(subject)?.high_bytes())))
         .writes(|subject, text| {
@@ -191,6 +217,7 @@ pub(super) static FILES: [ControlFile; 38] = [
     ControlFile::of(MEMORY, "memory.min")
         .reads(|subject| Ok(setting(subject, "memory.min", "0")))
         .writes(|subject, text| keep_bytes(subject, "memory.min", text)),
+    ControlFile::of(MEMORY, "memory.numa_stat").reads(memory_by_node),
     ControlFile::of(MEMORY, "memory.oom.group")
         .delegated()
         .reads(|subject| Ok(format!("{}\n", u8::from(subject.cgroup.kills_group()))))
@@ -200,23 +227,17 @@ pub(super) static FILES: [ControlFile; 38] = [
         }),
     ControlFile::of(MEMORY, "memory.peak")
         .reads(|subject| Ok(format!("{}\n", account(subject)?.peak_bytes()))),
-    ControlFile::of(MEMORY, "memory.stat").reads(|subject| {
-        let account = account(subject)?;
-        let [anonymous, file, shared, heap] =
-            [FrameUse::Anonymous, FrameUse::File, FrameUse::Shared, FrameUse::Heap]
-                .map(|part| account.bytes_of(part));
-        // As on Linux, what is shared counts as files.
-        let file = file + shared;
-        Ok(format!(
-            "anon {anonymous}\nfile {file}\nkernel {heap}\nshmem {shared}\nslab_reclaimable 0\n\
-             slab_unreclaimable {heap}\nslab {heap}\n"
-        ))
-    }),
+    ControlFile::of(MEMORY, "memory.reclaim").writes(reclaim),
+    ControlFile::of(MEMORY, "memory.stat").reads(memory_statistics),
     ControlFile::of(MEMORY, "memory.swap.current").reads(|_| Ok("0\n".into())),
     ControlFile::of(MEMORY, "memory.swap.events").reads(|_| Ok("high 0\nmax 0\nfail 0\n".into())),
+    ControlFile::of(MEMORY, "memory.swap.high")
+        .reads(|subject| Ok(setting(subject, "memory.swap.high", "max")))
+        .writes(|subject, text| keep_bytes(subject, "memory.swap.high", text)),
     ControlFile::of(MEMORY, "memory.swap.max")
         .reads(|subject| Ok(setting(subject, "memory.swap.max", "max")))
         .writes(|subject, text| keep_bytes(subject, "memory.swap.max", text)),
+    ControlFile::of(MEMORY, "memory.swap.peak").reads(|_| Ok("0\n".into())),
     ControlFile::of(PIDS, "pids.current")
         .reads(|subject| Ok(format!("{}\n", subject.cgroup.pids().current()))),
     ControlFile::of(PIDS, "pids.events")
@@ -336,12 +357,54 @@ fn account<'a>(subject: &Subject<'a>) -> Result<&'a Arc<crate::memory::MemoryAcc
     subject.cgroup.memory().ok_or(Errno::ENODEV)
 }
 
-fn memory_events(subject: &Subject<'_>) -> Result<String, Errno> {
-    let events = account(subject)?.events();
-    Ok(format!(
+fn memory_events(events: MemoryEvents) -> String {
+    format!(
         "low 0\nhigh {}\nmax {}\noom {}\noom_kill {}\noom_group_kill {}\n",
         events.high, events.max, events.out_of_memory, events.kills, events.group_kills
-    ))
+    )
+}
+
+/// What memory.stat tells that may be other than 0, in bytes.
+fn memory_figures(subject: &Subject<'_>) -> Result<[(&'static str, u64); 8], Errno> {
+    let account = account(subject)?;
+    let [anonymous, file, shared, heap] =
+        [FrameUse::Anonymous, FrameUse::File, FrameUse::Shared, FrameUse::Heap]
+            .map(|part| account.bytes_of(part));
+    Ok([
+        ("anon", anonymous),
+        // As on Linux, what is shared counts as files, and is given up as what is anonymous.
+        ("file", file + shared),
+        ("kernel", heap),
+        ("shmem", shared),
+        ("active_anon", anonymous + shared),
+        ("inactive_file", file),
+        ("slab_unreclaimable", heap),
+        ("slab", heap),
+    ])
+}
+
+fn memory_statistics(subject: &Subject<'_>) -> Result<String, Errno> {
+    let figures = memory_figures(subject)?;
+    let figure = |name: &str| figures.iter().find(|(own, _)| *own == name).map_or(0, |(_, bytes)| *bytes);
+    Ok(MEMORY_STATISTICS.split_ascii_whitespace().map(|name| format!("{name} {}\n", figure(name))).collect())
+}
+
+/// memory.numa_stat: of the one node.
+fn memory_by_node(subject: &Subject<'_>) -> Result<String, Errno> {
+    let figures = memory_figures(subject)?;
+    let figure = |name: &str| figures.iter().find(|(own, _)| *own == name).map_or(0, |(_, bytes)| *bytes);
+    Ok(NODE_STATISTICS.split_ascii_whitespace().map(|name| format!("{name} N0={}\n", figure(name))).collect())
+}
+
+/// memory.reclaim: so many bytes, and perhaps how much of it is to be swapped, which nothing is.
+fn reclaim(subject: &Subject<'_>, text: &str) -> Result<(), Errno> {
+    let mut words = text.split_ascii_whitespace();
+    let len_bytes = parse_bytes(words.next().ok_or(Errno::EINVAL)?)?.ok_or(Errno::EINVAL)?;
+    for word in words {
+        let swappiness = word.strip_prefix("swappiness=").ok_or(Errno::EINVAL)?;
+        parse_number(swappiness, 0..=200, Errno::EINVAL)?;
+    }
+    subject.hierarchy.reclaim_memory(account(subject)?, len_bytes)
 }
 
 fn set_memory_max(subject: &Subject<'_>, text: &str) -> Result<(), Errno> {
