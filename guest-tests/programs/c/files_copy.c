@@ -1,5 +1,6 @@
 // Moving bytes inside the kernel: sendfile, copy_file_range, splice, tee, vmsplice, and plain large copies.
 #include "check.h"
+#include <sys/resource.h>
 #include <sys/sendfile.h>
 #include <sys/uio.h>
 
@@ -38,6 +39,41 @@ static void sendfile_copies(void) {
   CHECK_ERRNO(sendfile(target, source, &offset, 1), EINVAL);
   OK(close(source));
   OK(close(target));
+}
+
+// No way of copying makes a file longer than RLIMIT_FSIZE; who is at the limit hears so, whether or not there is anything to copy.
+static void copies_end_at_the_limit(void) {
+  pid_t pid;
+  IN_CHILD(pid) {
+    char bytes[100] = {0};
+    struct rlimit limit = {50, 1000};
+    struct stat found;
+    OK(signal(SIGXFSZ, SIG_IGN) == SIG_ERR ? -1 : 0);
+    int source = OK(open("long", O_CREAT | O_RDWR, 0644)), target = OK(open("short", O_CREAT | O_RDWR, 0644)), ends[2];
+    CHECK_EQ(write(source, bytes, sizeof bytes), sizeof bytes);
+    OK(pipe(ends));
+    OK(setrlimit(RLIMIT_FSIZE, &limit));
+    CHECK_EQ(write(ends[1], bytes, 90), 90);
+    off_t from = 0, to = 40;
+    CHECK_EQ(copy_file_range(source, &from, target, &to, 20, 0), 10);
+    CHECK_ERRNO(copy_file_range(source, &from, target, &to, 20, 0), EFBIG);
+    from = 100;
+    CHECK_ERRNO(copy_file_range(source, &from, target, &to, 20, 0), EFBIG);
+    CHECK_ERRNO(copy_file_range(source, &from, target, &to, 0, 0), EFBIG);
+    from = 0;
+    OK(lseek(target, 40, SEEK_SET));
+    CHECK_EQ(sendfile(target, source, &from, 20), 10);
+    CHECK_ERRNO(sendfile(target, source, &from, 20), EFBIG);
+    to = 40;
+    CHECK_EQ(splice(ends[0], NULL, target, &to, 20, 0), 10);
+    CHECK_ERRNO(splice(ends[0], NULL, target, &to, 20, 0), EFBIG);
+    OK(fstat(target, &found));
+    CHECK_EQ(found.st_size, 50);
+    limit.rlim_cur = RLIM_INFINITY, limit.rlim_max = RLIM_INFINITY;
+    from = 0, to = INT64_MAX;
+    if (setrlimit(RLIMIT_FSIZE, &limit) == 0) CHECK_ERRNO(copy_file_range(source, &from, target, &to, 20, 0), EFBIG);
+  }
+  WAIT_OK(pid);
 }
 
 static void copy_file_range_copies(void) {
@@ -121,6 +157,7 @@ int main(void) {
   OK(close(source));
   sendfile_copies();
   copy_file_range_copies();
+  copies_end_at_the_limit();
   splice_moves_through_a_pipe();
   odd_sizes_arrive_whole();
   return 0;

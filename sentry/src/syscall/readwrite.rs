@@ -682,7 +682,7 @@ fn limit_size(
 }
 
 /// The size in bytes that writing may give `file`: the caller's limit, or one that holds outside too.
-fn file_size_limit(task: &CurrentTask, file: &FileDescription) -> u64 {
+pub(super) fn file_size_limit(task: &CurrentTask, file: &FileDescription) -> u64 {
     let own = task.thread_group().soft_limit(Resource::FILE_SIZE);
     file.file().size_limit().map_or(own, |outer| outer.min(own))
 }

@@ -7,7 +7,7 @@ use syscalls::Sysno;
 
 use super::Handler;
 use super::arguments::{UserPointer, handlers};
-use super::readwrite::{check_size_limit, raise_broken_pipe, stream_read};
+use super::readwrite::{check_size_limit, file_size_limit, raise_broken_pipe, stream_read};
 use super::scope::check_flags;
 use super::user_buffers::{MAX_TRANSFER_LEN, UserBuffers};
 use crate::Errno;
@@ -30,6 +30,8 @@ pub(super) const HANDLERS: &[(Sysno, Handler)] = handlers![sendfile, copy_file_r
 const SPLICE_FLAGS: u32 =
     uapi::SPLICE_F_MOVE | uapi::SPLICE_F_NONBLOCK | uapi::SPLICE_F_MORE | uapi::SPLICE_F_GIFT;
 
+/// Where the longest file ends.
+const MAX_OFFSET: u64 = i64::MAX as u64;
 /// Bytes of a page, as a length.
 const PAGE_BYTES: usize = PAGE_SIZE as usize;
 /// Bytes that are moved at a time.
@@ -112,6 +114,17 @@ impl Side {
     /// Whether `len_bytes` end at an offset that there can be.
     fn can_end_after(&self, len_bytes: u64) -> bool {
         self.start.checked_add(len_bytes).is_some_and(|end| i64::try_from(end).is_ok())
+    }
+
+    /// How much of `wanted` bytes can be written before the file is as long as it may be; all if that is nothing, which is an error
+    /// once it is tried.
+    fn within_limit(&self, task: &CurrentTask, wanted: usize) -> usize {
+        match file_size_limit(task, &self.file).saturating_sub(self.start) {
+            room if room > 0 && self.file.is_regular() => {
+                usize::try_from(room).unwrap_or(usize::MAX).min(wanted)
+            }
+            _ => wanted,
+        }
     }
 
     /// Whether nothing is left to be read of a regular file.
@@ -245,9 +258,15 @@ fn copy_file_range(
     if start.checked_add(len_bytes).is_none() || target_start.checked_add(len_bytes).is_none() {
         return Err(Errno::EOVERFLOW);
     }
+    // Whether there is room is asked before whether there is anything.
+    if target_start == MAX_OFFSET {
+        return Err(Errno::EFBIG);
+    }
+    check_size_limit(task, &target.file, target_start.saturating_add(1))?;
     let is_same_file = is_same_inode(&source.file, &target.file)?;
-    // Only what there is can overlap.
+    // Only what there is, and finds room, can overlap.
     let len_bytes = len_bytes.min(source.file.metadata()?.size_bytes.saturating_sub(start));
+    let len_bytes = len_bytes.min(MAX_OFFSET.saturating_sub(target_start));
     let (end, target_end) = (start.saturating_add(len_bytes), target_start.saturating_add(len_bytes));
     if is_same_file && start < target_end && target_start < end {
         return Err(Errno::EINVAL);
@@ -257,9 +276,6 @@ fn copy_file_range(
     }
     if len_bytes == 0 {
         return Ok(0);
-    }
-    if !target.can_end_after(len_bytes) {
-        return Err(Errno::EINVAL);
     }
     check_directions(&source.file, &target.file)?;
     let moved = copy(task, &source, &target, wanted_len(len_bytes))?;
@@ -346,6 +362,7 @@ fn is_spliced_from(source: &FileDescription) -> Result<bool, Errno> {
 
 /// Copies up to `wanted` bytes of a file with positions, and returns how many: fewer at its end, or if something stops it.
 fn copy(task: &mut CurrentTask, source: &Side, target: &Side, wanted: usize) -> Result<usize, Errno> {
+    let wanted = target.within_limit(task, wanted);
     let mut buffer = task.take_buffer(wanted.min(PORTION_LEN));
     let is_regular = source.file.is_regular() && target.file.is_regular();
     let mut done = 0;
@@ -436,6 +453,7 @@ fn drain_pipe(
 ) -> Result<usize, Errno> {
     let output = target.file.file().clone();
     let portion_len = if output.is_seekable() { PORTION_LEN } else { MESSAGE_LEN };
+    let wanted = target.within_limit(task, wanted);
     let mut buffer = task.take_buffer(wanted.min(portion_len));
     let mut done = 0;
     let result = loop {
