@@ -3,6 +3,7 @@
 #include <poll.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/ioctl.h>
 #include <sys/select.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
@@ -147,7 +148,39 @@ static void exclusive_interests(void) {
   CHECK_EQ(epoll_wait(set, &event, 1, 0), 1);
 }
 
+// What is said of polling network devices is kept, whatever comes of it.
+static void busy_polling_is_kept(void) {
+  struct parameters {
+    uint32_t microseconds;
+    uint16_t packets;
+    uint8_t is_preferred, padding;
+  } set = {100, 8, 1, 0}, got;
+  const unsigned long SET = _IOW(0x8a, 1, struct parameters), GET = _IOR(0x8a, 2, struct parameters);
+  int file = OK(epoll_create1(0));
+  if (ioctl(file, SET, &set) < 0) {
+    CHECK_EQ(errno, EINVAL); // A kernel without such polling.
+    return;
+  }
+  OK(ioctl(file, GET, &got));
+  CHECK(memcmp(&set, &got, sizeof set) == 0);
+  CHECK_ERRNO(ioctl(file, SET, &((struct parameters){1, 1, 1, 1})), EINVAL);
+  CHECK_ERRNO(ioctl(file, SET, &((struct parameters){1, 1, 2, 0})), EINVAL);
+  CHECK_ERRNO(ioctl(file, SET, &((struct parameters){1U << 31, 1, 1, 0})), EINVAL);
+  CHECK_ERRNO(ioctl(file, SET, wild), EFAULT);
+  OK(ioctl(file, GET, &got));
+  CHECK(memcmp(&set, &got, sizeof set) == 0);
+  pid_t pid;
+  IN_CHILD(pid) {
+    OK(setresuid(99, 99, 99));
+    OK(ioctl(file, SET, &((struct parameters){1, 64, 0, 0})));
+    CHECK_ERRNO(ioctl(file, SET, &((struct parameters){1, 65, 0, 0})), EPERM);
+  }
+  WAIT_OK(pid);
+  OK(close(file));
+}
+
 int main(void) {
+  busy_polling_is_kept();
   bits_of_each_kind_of_file();
   a_shut_peer_is_seen_by_who_waits_for_nothing(SOCK_STREAM);
   a_shut_peer_is_seen_by_who_waits_for_nothing(SOCK_SEQPACKET);

@@ -14,6 +14,7 @@ mod topology;
 
 use std::any::Any;
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 
 use parking_lot::Mutex;
@@ -22,6 +23,7 @@ use self::interest::{Interest, Key};
 use super::anonymous::AnonymousInode;
 use super::{Caller, File, FileDescription, LongText, Metadata, OpenFiles, Splicing};
 use crate::Errno;
+use crate::cred::{Capabilities, Credentials};
 use crate::heap::{HeapCharge, shrink_queue};
 use crate::platform::VirtualAddress;
 use crate::wait::{Events, WaitQueue};
@@ -52,6 +54,8 @@ pub struct EpollFile {
     me: Weak<EpollFile>,
     /// The epolls that watch this one. Guarded by the topology lock too.
     parents: Mutex<Vec<Weak<EpollFile>>>,
+    /// How network devices are polled (`struct epoll_params`).
+    busy_polling: AtomicU64,
 }
 
 #[derive(Default)]
@@ -78,6 +82,7 @@ impl EpollFile {
             inode: AnonymousInode::new(files),
             me: me.clone(),
             parents: Mutex::default(),
+            busy_polling: AtomicU64::new(0),
         })
     }
 
@@ -281,18 +286,38 @@ impl Drop for EpollFile {
     }
 }
 
+/// Fails for what cannot be asked of network devices (`struct epoll_params`): how many microseconds they are polled, how many
+/// packets are taken then, and whether that is preferred to interrupts.
+fn check_busy_polling(parameters: u64, credentials: &Credentials) -> Result<(), Errno> {
+    /// `NAPI_POLL_WEIGHT`.
+    const MOST_PACKETS: u16 = 64;
+    let [m0, m1, m2, m3, p0, p1, prefers, padding] = parameters.to_le_bytes();
+    let is_possible = u32::from_le_bytes([m0, m1, m2, m3]) <= i32::MAX.cast_unsigned() && prefers <= 1;
+    if padding != 0 || !is_possible {
+        return Err(Errno::EINVAL);
+    }
+    let is_much = u16::from_le_bytes([p0, p1]) > MOST_PACKETS;
+    if is_much && !credentials.has(Capabilities::NET_ADMIN) { Err(Errno::EPERM) } else { Ok(()) }
+}
+
 impl File for EpollFile {
     fn ioctl(&self, request: u32, argument: u64, caller: &dyn Caller) -> Result<usize, Errno> {
-        /// `EPIOCSPARAMS` and `EPIOCGPARAMS` (linux/eventpoll.h): polling of network devices, of which there are none.
+        /// `EPIOCSPARAMS` and `EPIOCGPARAMS` (linux/eventpoll.h): polling of network devices, of which there are none. What is
+        /// set is only kept.
         const SET_PARAMETERS: u32 = 0x4008_8a01;
         const GET_PARAMETERS: u32 = 0x8008_8a02;
         let place = VirtualAddress(argument);
         match request {
-            SET_PARAMETERS => match caller.memory().read_object::<u64>(place)? {
-                0 => Ok(0),
-                _ => Err(Errno::EINVAL),
-            },
-            GET_PARAMETERS => caller.memory().write_object(place, &0u64).map(|()| 0),
+            SET_PARAMETERS => {
+                let parameters = caller.memory().read_object(place)?;
+                check_busy_polling(parameters, &caller.credentials())?;
+                self.busy_polling.store(parameters, Ordering::Relaxed);
+                Ok(0)
+            }
+            GET_PARAMETERS => {
+                let parameters = self.busy_polling.load(Ordering::Relaxed);
+                caller.memory().write_object(place, &parameters).map(|()| 0)
+            }
             _ => Err(Errno::EINVAL),
         }
     }
