@@ -129,7 +129,7 @@ echo "== journal"
 for options in "" "-O ^metadata_csum" "-O ^64bit,^metadata_csum"; do
     truncate -s 20M image
     mkfs.ext4 -q -F -b 1024 $options image
-    attach loop ext4
+    attach loop,usrquota,grpquota,data_err=abort ext4
     head -c 5000 /dev/zero > m/file
     umount m
     block=$(debugfs -R "bmap file 2" image 2>/dev/null)
@@ -150,5 +150,8 @@ truncate -s 4M empty
 mount -o loop -t ext4 empty m 2>/dev/null || echo "no file system"
 mount -t ext4 empty m 2>/dev/null || echo "no device"
 mount -o loop -t ext3 image m 2>/dev/null || echo "not ext3"
+for option in errors=never data=some commit=soon max_dir_size_kb unknown; do
+    mount -o "loop,$option" -t ext4 image m 2>/dev/null || echo "not with $option"
+done
 mkfs.ext2 -q -F image
 mount -o loop -t ext3 image m 2>/dev/null || echo "no journal"
