@@ -40,6 +40,8 @@ os.chdir(base)
 os.mkdir("a")
 for options in [
     "size=1m", "nr_inodes=100", "nr_blocks=10", "mode=700", "uid=5,gid=6", "huge=never", "huge=always", "huge=advise", "huge=bad",
+    "mpol=default", "mpol=local", "mpol=local:0", "mpol=prefer", "mpol=prefer:0", "mpol=bind", "mpol=bind:0-0,noswap",
+    "mpol=interleave", "mpol=bind=static:0", "mpol=bind=other:0", "mpol=other", "mpol=",
     "noswap", "inode64", "inode32", "size=0", "nr_inodes=0", "size=12345", "mode=9", "uid=-1", "size", "size=1k,size=2m",
     "size=1m,nr_inodes=7,mode=711,uid=1,huge=within_size,noswap,inode64", "foo",
 ]:

@@ -28,12 +28,61 @@ pub struct TmpfsOptions {
 pub struct TmpfsExtras {
     /// When pages are huge, if not never.
     huge: Option<&'static str>,
+    policy: Option<MemoryPolicy>,
     is_never_swapped: bool,
     has_long_numbers: bool,
     /// It was said that there is no limit of bytes.
     has_no_size: bool,
     /// It was said that there is none of inodes.
     has_no_inodes: bool,
+}
+
+/// From which nodes pages come. There is one, which all have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct MemoryPolicy {
+    mode: &'static str,
+    /// What node numbers mean to who may not use all.
+    flag: Option<&'static str>,
+    has_nodes: bool,
+}
+
+impl MemoryPolicy {
+    /// What `mpol=` says; `None` for the usual policy.
+    ///
+    /// # Errors
+    /// EINVAL.
+    fn parse(text: &str) -> Result<Option<Self>, Errno> {
+        let (head, nodes) = text.split_once(':').map_or((text, None), |(head, nodes)| (head, Some(nodes)));
+        let (mode, flag) = head.split_once('=').map_or((head, None), |(mode, flag)| (mode, Some(flag)));
+        let flag = match flag {
+            None => None,
+            Some("static") => Some("static"),
+            Some("relative") => Some("relative"),
+            Some(_) => return Err(Errno::EINVAL),
+        };
+        let has_nodes = match nodes {
+            None => false,
+            Some("0" | "0-0") => true,
+            Some(_) => return Err(Errno::EINVAL),
+        };
+        let (mode, has_nodes) = match (mode, has_nodes) {
+            ("default", false) => return Ok(None),
+            ("local", false) if flag.is_none() => ("local", false),
+            ("prefer", false) => ("local", false),
+            ("prefer", true) => ("prefer", true),
+            ("prefer (many)", true) => ("prefer (many)", true),
+            ("bind", true) => ("bind", true),
+            ("interleave", _) => ("interleave", true),
+            ("weighted interleave", _) => ("weighted interleave", true),
+            _ => return Err(Errno::EINVAL),
+        };
+        Ok(Some(Self { mode, flag, has_nodes }))
+    }
+
+    fn shown(self) -> String {
+        let flag = self.flag.map(|flag| format!("={flag}")).unwrap_or_default();
+        format!(",mpol={}{flag}{}", self.mode, if self.has_nodes { ":0" } else { "" })
+    }
 }
 
 impl TmpfsExtras {
@@ -46,6 +95,7 @@ impl TmpfsExtras {
     fn shown(self) -> String {
         let mut shown = if self.has_long_numbers { ",inode64".to_string() } else { String::new() };
         shown.extend(self.huge.map(|huge| format!(",huge={huge}")));
+        shown.extend(self.policy.map(MemoryPolicy::shown));
         if self.is_never_swapped {
             shown += ",noswap";
         }
@@ -153,8 +203,7 @@ impl TmpfsOptions {
                 "huge" => self.extras.huge = parse_huge(value)?,
                 "inode32" | "inode64" => self.extras.has_long_numbers = name == "inode64",
                 "noswap" => self.extras.is_never_swapped = true,
-                // There is one node, from which all pages come.
-                "mpol" => {}
+                "mpol" => self.extras.policy = MemoryPolicy::parse(value)?,
                 _ => return Err(Errno::EINVAL),
             }
         }
