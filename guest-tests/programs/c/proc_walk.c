@@ -148,6 +148,8 @@ static const struct name names[] = {
     {"/sys/class/net/lo", S_IFLNK | 0777, 0},
     {"/sys/class/tty/tty", S_IFLNK | 0777, 0},
     {"/sys/dev/char/1:3", S_IFLNK | 0777, 0},
+    {"/sys/dev/char/1:11", S_IFLNK | 0777, 0},
+    {"/sys/class/mem/kmsg/uevent", S_IFREG | 0644, 0},
     {"/sys/dev/char/1:3/uevent", S_IFREG | 0644, 0},
     {"/sys/devices/system/clocksource/clocksource0/current_clocksource", S_IFREG | 0644, 0},
     {"/sys/devices/system/cpu/online", S_IFREG | 0444, 0},

@@ -25,8 +25,9 @@ const fn device(
     CharacterDevice { class, name, major, minor, mode }
 }
 
-static DEVICES: [CharacterDevice; 11] = [
+static DEVICES: [CharacterDevice; 12] = [
     device("mem", "full", (1, 7), Some(0o666)),
+    device("mem", "kmsg", (1, 11), Some(0o644)),
     device("mem", "null", (1, 3), Some(0o666)),
     device("mem", "random", (1, 8), Some(0o666)),
     device("mem", "urandom", (1, 9), Some(0o666)),
