@@ -31,7 +31,7 @@ const SPLICE_FLAGS: u32 =
     uapi::SPLICE_F_MOVE | uapi::SPLICE_F_NONBLOCK | uapi::SPLICE_F_MORE | uapi::SPLICE_F_GIFT;
 
 /// Where the longest file ends.
-const MAX_OFFSET: u64 = i64::MAX as u64;
+const MAX_OFFSET: u64 = i64::MAX.cast_unsigned();
 /// Bytes of a page, as a length.
 const PAGE_BYTES: usize = PAGE_SIZE as usize;
 /// Bytes that are moved at a time.

@@ -499,20 +499,20 @@ pub(in crate::syscall) fn receive_packed(
     buffer: UserSlice,
     flags: u32,
 ) -> Result<(usize, bool), Errno> {
-    const OUT_BYTES: u64 = size_of::<[u32; 4]>() as u64;
     let open = OpenSocket::find(task, descriptor)?;
     let raw = place.read(task)?;
+    let out_len = u64_from(size_of::<[u32; 4]>());
     let name_room = u64::try_from(raw.msg_namelen).map_err(|_| Errno::EINVAL)?;
     let control_len = usize::try_from(raw.msg_controllen).map_err(|_| Errno::EOVERFLOW)?;
-    let head = raw.msg_controllen.checked_add(OUT_BYTES + name_room).ok_or(Errno::EOVERFLOW)?;
+    let head = raw.msg_controllen.checked_add(out_len + name_room).ok_or(Errno::EOVERFLOW)?;
     let room = buffer.len_bytes.checked_sub(head).ok_or(Errno::EFAULT)?;
     let at = |offset: u64| buffer.address.0.wrapping_add(offset);
-    let name_place = if name_room == 0 { 0 } else { at(OUT_BYTES) };
+    let name_place = if name_room == 0 { 0 } else { at(out_len) };
     let mut header = Header {
         place,
         name: UserAddress { place: UserPointer::new(name_place), len_bytes: raw.msg_namelen },
         buffers: UserBuffers::message(UserSlice { address: VirtualAddress(at(head)), len_bytes: room })?,
-        control: UserPointer::new(at(OUT_BYTES + name_room)),
+        control: UserPointer::new(at(out_len + name_room)),
         control_len,
     };
     let told = receive_parts(task, &open, &mut header, MessageFlags::from_bits_truncate(flags))?;
