@@ -49,6 +49,11 @@ static void directories_are_groups(void) {
   CHECK(has_line("a/cgroup.stat", "nr_descendants 1"));
   CHECK(strcmp(content("a/cgroup.type"), "domain\n") == 0);
   CHECK(strcmp(content("a/cgroup.max.depth"), "max\n") == 0);
+  CHECK(strcmp(content("a/cgroup.subtree_control"), "") == 0);
+  CHECK_EQ(put("a/cgroup.max.depth", "0x10"), 0);
+  CHECK(strcmp(content("a/cgroup.max.depth"), "16\n") == 0);
+  CHECK_EQ(put("a/cgroup.max.depth", "max"), 0);
+  CHECK_EQ(put("a/cgroup.pressure", "2"), ERANGE);
   CHECK_EQ(put("a/cgroup.max.descendants", "1"), 0);
   CHECK_ERRNO(mkdir("a/c", 0755), EAGAIN);
   CHECK_EQ(put("a/cgroup.max.descendants", "max"), 0);
@@ -259,7 +264,13 @@ static void a_removed_group_is_gone_for_open_files(void) {
   OK(mkdir("a", 0755));
   char byte;
   int procs = OK(open("a/cgroup.procs", O_RDWR));
+  int directory = OK(open("a", O_RDONLY | O_DIRECTORY));
   OK(rmdir("a"));
+  CHECK_ERRNO(mkdirat(directory, "b", 0755), ENOENT);
+  CHECK_ERRNO(openat(directory, "cgroup.procs", O_RDONLY), ENOENT);
+  char entries[1024];
+  CHECK_ERRNO(syscall(SYS_getdents64, directory, entries, sizeof entries), ENOENT);
+  close(directory);
   CHECK_ERRNO(read(procs, &byte, 1), ENODEV);
   CHECK_ERRNO(write(procs, "0", 1), ENODEV);
   close(procs);

@@ -2,6 +2,8 @@
 // inside only: where version 1 has the controllers, version 2 has none
 #include "control_groups.h"
 #include <poll.h>
+#include <sched.h>
+#include <sys/mount.h>
 #include <sys/resource.h>
 
 static long number(const char *path) { return atol(content(path)); }
@@ -29,12 +31,51 @@ static void controllers_are_given_from_above(void) {
   // No internal processes.
   CHECK_EQ(put("a/cgroup.procs", "0"), EBUSY);
   CHECK_EQ(put("a/cgroup.subtree_control", "-memory"), 0);
+  CHECK_EQ(put("a/memory.max", "18446744073709551615"), 0);
+  CHECK(strcmp(content("a/memory.max"), "max\n") == 0);
+  CHECK_EQ(put("a/pids.max", "0x10"), 0);
+  CHECK_EQ(number("a/pids.max"), 16);
+  // Who has a file of a controller open loses it with the controller.
+  char byte;
+  int file = OK(open("a/pids.max", O_RDWR));
+  CHECK_EQ(put("cgroup.subtree_control", "-pids"), 0);
+  CHECK_ERRNO(read(file, &byte, 1), ENODEV);
+  CHECK_ERRNO(write(file, "1", 1), ENODEV);
+  OK(close(file));
+  CHECK_EQ(put("cgroup.subtree_control", "+pids"), 0);
   pid_t pid;
   IN_CHILD(pid) {
     CHECK_EQ(put("a/cgroup.procs", "0"), 0);
     CHECK_EQ(put("a/cgroup.subtree_control", "+memory"), EBUSY);
   }
   WAIT_OK(pid);
+  OK(rmdir("a"));
+}
+
+// Options are the hierarchy's, and each mount sets all of them, but only one from the initial cgroup namespace.
+static void mounts_set_options(void) {
+  const char *options[] = {"nsdelegate", NULL, "nsdelegate,pids_localevents"};
+  OK(mkdir("a", 0755));
+  for (int i = 0; i < 3; i++) {
+    int is_boundary = options[i] != NULL;
+    OK(mount("cgroup2", "/mnt", "cgroup2", 0, options[i]));
+    OK(umount("/mnt"));
+    CHECK_EQ(strstr(content("/proc/self/mounts"), ",nsdelegate") != NULL, is_boundary);
+    pid_t pid;
+    IN_CHILD(pid) {
+      CHECK_EQ(put("a/cgroup.procs", "0"), 0);
+      int early = OK(open("a/cgroup.max.depth", O_WRONLY));
+      OK(unshare(CLONE_NEWCGROUP));
+      CHECK_EQ(put("a/cgroup.max.depth", "max"), is_boundary ? EPERM : 0);
+      CHECK_EQ(write(early, "max", 3), 3);
+      OK(mount("cgroup2", "/mnt", "cgroup2", 0, is_boundary ? NULL : "nsdelegate"));
+      OK(umount("/mnt"));
+      CHECK_EQ(put("a/cgroup.max.depth", "max"), is_boundary ? EPERM : 0);
+    }
+    WAIT_OK(pid);
+  }
+  CHECK(strstr(content("/proc/self/mounts"), ",nsdelegate,pids_localevents") != NULL);
+  CHECK_ERRNO(mount("cgroup2", "/mnt", "cgroup2", 0, "nothing"), EINVAL);
   OK(rmdir("a"));
 }
 
@@ -409,6 +450,9 @@ static void who_has_more_than_high_is_held_up(void) {
 int main(void) {
   OK(chdir("/sys/fs/cgroup"));
   controllers_are_given_from_above();
+  mounts_set_options();
+  OK(mount("cgroup2", "/mnt", "cgroup2", 0, "nsdelegate"));
+  OK(umount("/mnt"));
   forks_are_counted_and_limited();
   memory_is_charged_and_given_back();
   memory_is_told_of_in_full();

@@ -9,10 +9,10 @@ use parking_lot::Mutex;
 use super::file_system_type::{FileSystemType, MountRequest, Mounter, TypeFlags};
 use super::{
     File, FileDescription, FileKind, Instance, Metadata, Mount, MountFlags, MountNamespace, OpenFlags,
-    Splicing, SuperFlags,
+    Splicing, SuperFlags, Viewer,
 };
 use crate::Errno;
-use crate::cred::{Credentials, Namespace};
+use crate::cred::Namespace;
 use crate::heap::HeapCharge;
 
 /// The longest options in all, in bytes (`man 2 mount`: a page).
@@ -157,13 +157,13 @@ impl FsContext {
     ///
     /// # Errors
     /// EBUSY: it is not mounted. And those of [`Instance::reconfigure`].
-    pub fn reconfigure(&self, credentials: &Credentials) -> Result<(), Errno> {
+    pub fn reconfigure(&self, viewer: &Viewer) -> Result<(), Errno> {
         let mut state = self.0.lock();
         let Phase::Reconfiguration(instance) = &state.phase else { return Err(Errno::EBUSY) };
         let instance = instance.clone();
-        instance.check_may_reconfigure(credentials)?;
+        instance.check_may_reconfigure(&viewer.credentials)?;
         let options = std::mem::take(&mut state.options);
-        instance.reconfigure(&options, state.flags, || Ok(()))
+        instance.reconfigure(&options, state.flags, viewer, || Ok(()))
     }
 
     /// A mount of the instance that was made, which can be attached in `namespace` (fsmount(2)). There is one: from then on

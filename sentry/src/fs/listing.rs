@@ -28,6 +28,11 @@ impl Listed {
 pub(super) trait ListedDirectory: Inode {
     /// Its entries with `.` and `..`, in the order of their places.
     fn entries(&self) -> Vec<Listed>;
+
+    /// Fails if there is nothing to list any more: ENOENT.
+    fn check_listed(&self) -> Result<(), Errno> {
+        Ok(())
+    }
 }
 
 /// Such a directory, open.
@@ -43,6 +48,7 @@ impl<D: ListedDirectory> File for OpenDirectory<D> {
         position: u64,
         sink: &mut dyn FnMut(DirectoryEntry) -> bool,
     ) -> Result<(), Errno> {
+        self.0.check_listed()?;
         for Listed { place, inode, kind, name } in self.0.entries() {
             let kind = kind.directory_entry_type();
             let next_position = place.saturating_add(1);

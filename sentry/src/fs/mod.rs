@@ -56,6 +56,7 @@ mod mount;
 pub mod mqueue;
 mod network;
 pub mod nsfs;
+mod numbers;
 mod open_files;
 mod open_flags;
 pub mod operations;

@@ -52,6 +52,11 @@ impl CgroupDirectory {
         (0..).zip(table::FILES.iter()).filter(move |(_, file)| file.is_in(is_root, controllers))
     }
 
+    /// Fails if the group has been removed: nothing is found or made in its directory any more.
+    fn check_alive(&self) -> Result<(), Errno> {
+        if self.cgroup.is_removed() { Err(Errno::ENOENT) } else { Ok(()) }
+    }
+
     fn child(&self, cgroup: Arc<Cgroup>) -> Arc<dyn Inode> {
         Arc::new(Self::new(self.file_system.clone(), cgroup))
     }
@@ -80,6 +85,7 @@ impl Inode for CgroupDirectory {
     }
 
     fn lookup(&self, name: &[u8]) -> Result<Arc<dyn Inode>, Errno> {
+        self.check_alive()?;
         if let Some((_, file)) = self.files().find(|(_, file)| file.name.as_bytes() == name) {
             return Ok(Arc::new(ControlInode::new(self.file_system.clone(), self.cgroup.clone(), file)));
         }
@@ -93,6 +99,7 @@ impl Inode for CgroupDirectory {
     }
 
     fn create(&self, name: &[u8], creation: &NodeCreation<'_>) -> Result<Arc<dyn Inode>, Errno> {
+        self.check_alive()?;
         match creation.node {
             NewNode::Directory => {
                 let (uid, gid, permissions) = (creation.uid, creation.gid, creation.permissions);
@@ -146,6 +153,10 @@ pub(super) fn changed(owner: FileOwner, changes: &AttributeChanges) -> FileOwner
 }
 
 impl ListedDirectory for CgroupDirectory {
+    fn check_listed(&self) -> Result<(), Errno> {
+        self.check_alive()
+    }
+
     fn entries(&self) -> Vec<Listed> {
         let own = self.cgroup.id() << NUMBER_SHIFT;
         let parent = self.cgroup.parent().map_or(own, |parent| parent.id() << NUMBER_SHIFT);

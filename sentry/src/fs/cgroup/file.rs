@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use parking_lot::Mutex;
 
 use super::directory::{NUMBER_SHIFT, changed};
+use super::options::RootFlags;
 use super::table::{self, ControlFile, Subject};
 use super::{CgroupFileSystem, Viewer, check_xattr};
 use crate::Errno;
@@ -33,6 +34,12 @@ impl ControlInode {
         file: &'static ControlFile,
     ) -> Self {
         Self { file_system, cgroup, file }
+    }
+
+    /// Whether its group has been removed, or has lost the controller that it is a file of.
+    fn is_gone(&self) -> bool {
+        let controllers = self.file_system.hierarchy.controllers(&self.cgroup);
+        self.cgroup.is_removed() || !self.file.is_in(self.cgroup.is_root(), controllers)
     }
 
     fn ino(&self) -> u64 {
@@ -80,7 +87,7 @@ impl Inode for ControlInode {
     }
 
     fn open(self: Arc<Self>, _flags: OpenFlags, viewer: &Viewer) -> Result<Arc<dyn File>, Errno> {
-        if self.cgroup.is_removed() {
+        if self.is_gone() {
             return Err(Errno::ENODEV);
         }
         Ok(Arc::new(OpenControl {
@@ -116,7 +123,7 @@ struct OpenControl {
 
 impl OpenControl {
     fn subject<'a>(&'a self, user: &'a Viewer) -> Result<Subject<'a>, Errno> {
-        if self.inode.cgroup.is_removed() {
+        if self.inode.is_gone() {
             return Err(Errno::ENODEV);
         }
         let ControlInode { file_system, cgroup, .. } = &*self.inode;
@@ -140,8 +147,9 @@ impl OpenControl {
 
     /// Whether the group is the root of the namespace that it was opened in: what its files set is for who is outside.
     fn is_root_of_delegation(&self) -> bool {
+        let is_boundary = self.inode.file_system.flags().contains(RootFlags::NSDELEGATE);
         let namespace = self.namespace.as_ref().filter(|namespace| !namespace.identity().is_initial());
-        namespace.is_some_and(|namespace| Arc::ptr_eq(namespace.root(), &self.inode.cgroup))
+        is_boundary && namespace.is_some_and(|namespace| Arc::ptr_eq(namespace.root(), &self.inode.cgroup))
     }
 
     fn write_as(&self, buffer: &[u8], user: &Viewer) -> Result<usize, Errno> {
@@ -166,6 +174,9 @@ impl OpenControl {
 impl File for OpenControl {
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> Result<usize, Errno> {
         let mut kept = self.kept.lock();
+        if self.inode.is_gone() {
+            return Err(Errno::ENODEV);
+        }
         if offset == 0 || kept.is_none() {
             *kept = Some(self.make_text()?);
         }
@@ -195,6 +206,7 @@ impl File for OpenControl {
     fn readiness(&self) -> Events {
         let always = Events::IN | Events::OUT | Events::RDNORM | Events::WRNORM;
         match self.inode.file.events {
+            _ if self.inode.is_gone() => always | Events::PRI | Events::ERR,
             None if self.inode.file.is_pressure => self.trigger.readiness(),
             Some(events) if events(&self.inode.cgroup).changes() != self.seen.load(Ordering::Relaxed) => {
                 always | Events::PRI | Events::ERR

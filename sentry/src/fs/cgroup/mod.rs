@@ -5,21 +5,24 @@
 
 mod directory;
 mod file;
+mod options;
 mod table;
 #[cfg(test)]
 mod tests;
 
 use std::sync::Arc;
 
-use super::file_system_type::{FileSystemType, TypeFlags, check_options};
+use super::file_system_type::{FileSystemType, TypeFlags};
 use super::{
     Access, Dentry, DeviceNumber, FileSystem, FileSystemInfo, Inode, Instance, Viewer, check_access,
 };
 use crate::Errno;
 use crate::cgroup::{Cgroup, CgroupNamespace, Hierarchy, MemberKey, Moved};
-use crate::cred::NamespaceKind;
+use crate::cred::{Namespace, NamespaceKind};
 pub use directory::CgroupDirectory;
 use file::ControlInode;
+use options::RootFlags;
+use parking_lot::Mutex;
 
 /// `CGROUP2_SUPER_MAGIC`.
 const MAGIC: u64 = 0x6367_7270;
@@ -29,9 +32,10 @@ pub(super) const CGROUP2: FileSystemType = FileSystemType {
     name: "cgroup2",
     flags: TypeFlags::USERNS_MOUNT.union(TypeFlags::SINGLE),
     shows: Some(NamespaceKind::Cgroup),
-    check_options: |_, options| check_options(options, OPTIONS, &[]),
-    make: |mounter, owner, _| {
+    check_options: |_, options| RootFlags::parse(options).map(drop),
+    make: |mounter, owner, request| {
         let cgroups = mounter.file_systems().cgroups.clone();
+        cgroups.set_flags(request.options, &mounter.viewer())?;
         let root = Dentry::new_root(cgroups.root_for(&mounter.viewer()));
         Ok(Instance::new(cgroups, root, owner))
     },
@@ -52,12 +56,14 @@ pub struct CgroupFileSystem {
     device: DeviceNumber,
     hierarchy: Arc<Hierarchy>,
     tasks: Arc<dyn TaskDirectory>,
+    flags: Mutex<RootFlags>,
 }
 
 impl CgroupFileSystem {
     /// Shows the groups of `hierarchy`, with the numbers that `tasks` tells.
     pub fn new(hierarchy: &Arc<Hierarchy>, tasks: Arc<dyn TaskDirectory>, device: DeviceNumber) -> Arc<Self> {
-        Arc::new(Self { device, hierarchy: hierarchy.clone(), tasks })
+        let flags = Mutex::new(RootFlags::NSDELEGATE);
+        Arc::new(Self { device, hierarchy: hierarchy.clone(), tasks, flags })
     }
 
     /// An inode that shows `cgroup`.
@@ -69,6 +75,20 @@ impl CgroupFileSystem {
     pub fn root_for(self: &Arc<Self>, viewer: &Viewer) -> Arc<dyn Inode> {
         let namespace = self.tasks.namespace_of(viewer);
         self.directory(namespace.as_ref().map_or(self.hierarchy.root(), |namespace| namespace.root()))
+    }
+
+    fn flags(&self) -> RootFlags {
+        *self.flags.lock()
+    }
+
+    /// Takes the options that `viewer` mounts with, in place of all that were set: only whoever is in the initial cgroup namespace
+    /// sets any. The kernel itself, as it boots, leaves them as they are.
+    fn set_flags(&self, options: &str, viewer: &Viewer) -> Result<(), Errno> {
+        let flags = RootFlags::parse(options)?;
+        if self.tasks.namespace_of(viewer).is_some_and(|namespace| namespace.identity().is_initial()) {
+            *self.flags.lock() = flags;
+        }
+        Ok(())
     }
 
     /// The path of `directory`, if it is that of a group, from the root of the viewer's cgroup namespace.
@@ -108,8 +128,8 @@ impl CgroupFileSystem {
         let common = common.ok_or(Errno::ENOENT)?;
         let procs = ControlInode::new(self.clone(), common.clone(), &table::PROCESSES);
         check_access(&procs, Access::WRITE, &viewer.credentials)?;
-        // Namespaces are boundaries of delegation: the mount option nsdelegate, which is always on.
-        match namespace.map(CgroupNamespace::root) {
+        let boundary = namespace.filter(|_| self.flags().contains(RootFlags::NSDELEGATE));
+        match boundary.map(CgroupNamespace::root) {
             Some(root) if !source.is_within(root) || !target.is_within(root) => Err(Errno::ENOENT),
             _ => Ok(()),
         }
@@ -125,17 +145,6 @@ fn check_xattr(name: &[u8]) -> Result<(), Errno> {
     if has_one(&[b"security.", b"trusted.", b"user."]) { Ok(()) } else { Err(Errno::EOPNOTSUPP) }
 }
 
-/// The options that there are. Of them only the delegation to namespaces has an effect, always.
-const OPTIONS: &[&str] = &[
-    "favordynmods",
-    "memory_hugetlb_accounting",
-    "memory_localevents",
-    "memory_recursiveprot",
-    "nofavordynmods",
-    "nsdelegate",
-    "pids_localevents",
-];
-
 impl FileSystem for CgroupFileSystem {
     fn type_name(&self) -> &'static str {
         "cgroup2"
@@ -150,11 +159,11 @@ impl FileSystem for CgroupFileSystem {
     }
 
     fn options(&self) -> String {
-        ",nsdelegate".into()
+        self.flags().shown()
     }
 
-    fn reconfigure(&self, options: &str) -> Result<(), Errno> {
-        check_options(options, OPTIONS, &[])
+    fn reconfigure(&self, options: &str, viewer: &Viewer) -> Result<(), Errno> {
+        self.set_flags(options, viewer)
     }
 
     fn info(&self) -> FileSystemInfo {

@@ -3,9 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::options::RootFlags;
 use super::{CgroupFileSystem, Viewer};
 use crate::Errno;
 use crate::cgroup::{Cgroup, CgroupNamespace, Controllers, CpuLimit, Hierarchy, MemberKey};
+use crate::fs::numbers::{self, parse_integer};
 use crate::fs::pressure;
 use crate::memory::{FrameUse, MemoryEvents};
 use crate::platform::PAGE_SIZE;
@@ -127,7 +129,7 @@ const NODE_STATISTICS: &str = "anon file kernel_stack pagetables sec_pagetables 
 pub(super) static FILES: [ControlFile; 44] = [
     ControlFile::core("cgroup.controllers")
         .in_root()
-        .reads(|subject| Ok(format!("{}\n", subject.hierarchy.controllers(subject.cgroup)))),
+        .reads(|subject| Ok(show_controllers(subject.hierarchy.controllers(subject.cgroup)))),
     ControlFile::core("cgroup.events").reads(group_events).announces(Cgroup::events),
     ControlFile::core("cgroup.freeze").reads(freezes).writes(set_freezes),
     ControlFile::core("cgroup.kill").writes(kill),
@@ -150,8 +152,9 @@ pub(super) static FILES: [ControlFile; 44] = [
     PROCESSES_FILE,
     // Nothing is measured, so that there is nothing to switch off.
     ControlFile::core("cgroup.pressure")
+        .in_root()
         .reads(|_| Ok("1\n".to_string()))
-        .writes(|_, text| parse_number(text, 0..=1, Errno::EINVAL).map(drop)),
+        .writes(|_, text| parse_number(text, 0..=1, Errno::ERANGE).map(drop)),
     ControlFile::core("cgroup.stat").in_root().reads(|subject| {
         let descendants = subject.hierarchy.descendants(subject.cgroup);
         Ok(format!("nr_descendants {descendants}\nnr_dying_descendants 0\n"))
@@ -159,7 +162,7 @@ pub(super) static FILES: [ControlFile; 44] = [
     ControlFile::core("cgroup.subtree_control")
         .delegated()
         .in_root()
-        .reads(|subject| Ok(format!("{}\n", subject.hierarchy.subtree_control(subject.cgroup))))
+        .reads(|subject| Ok(show_controllers(subject.hierarchy.subtree_control(subject.cgroup))))
         .writes(|subject, text| {
             let (enabled, disabled) = Controllers::parse_changes(text)?;
             subject.hierarchy.set_subtree_control(subject.cgroup, enabled, disabled)
@@ -177,10 +180,7 @@ pub(super) static FILES: [ControlFile; 44] = [
         }),
     ControlFile::pressure("cpu.pressure"),
     ControlFile::core("cpu.stat").in_root().reads(cpu_statistics),
-    ControlFile::of(CPU, "cpu.stat.local").reads(|subject| {
-        let bandwidth = subject.hierarchy.bandwidth_statistics(subject.cgroup);
-        Ok(format!("throttled_usec {}\n", bandwidth.throttled_time.as_micros()))
-    }),
+    ControlFile::core("cpu.stat.local").in_root().reads(own_cpu_statistics),
     ControlFile::of(CPU, "cpu.idle")
         .reads(|subject| Ok(setting(subject, "cpu.idle", "0")))
         .writes(|subject, text| keep_number(subject, "cpu.idle", text, 0..=1)),
@@ -240,9 +240,7 @@ pub(super) static FILES: [ControlFile; 44] = [
     ControlFile::of(MEMORY, "memory.swap.peak").reads(|_| Ok("0\n".into())),
     ControlFile::of(PIDS, "pids.current")
         .reads(|subject| Ok(format!("{}\n", subject.cgroup.pids().current()))),
-    ControlFile::of(PIDS, "pids.events")
-        .reads(|subject| Ok(format!("max {}\n", subject.cgroup.pids().refusals().0)))
-        .announces(|cgroup| cgroup.pids().events()),
+    ControlFile::of(PIDS, "pids.events").reads(pids_events).announces(|cgroup| cgroup.pids().events()),
     ControlFile::of(PIDS, "pids.events.local")
         .reads(|subject| Ok(format!("max {}\n", subject.cgroup.pids().refusals().1)))
         .announces(|cgroup| cgroup.pids().events()),
@@ -268,7 +266,7 @@ fn numbers(subject: &Subject<'_>, keys: &[MemberKey], of_processes: bool) -> Str
 }
 
 fn migrate(subject: &Subject<'_>, text: &str, is_thread: bool) -> Result<(), Errno> {
-    let number: i32 = text.parse().map_err(|_| Errno::EINVAL)?;
+    let number = i32::try_from(parse_integer(text)?).map_err(|_| Errno::EINVAL)?;
     if number < 0 {
         return Err(Errno::EINVAL);
     }
@@ -313,6 +311,15 @@ fn cpu_statistics(subject: &Subject<'_>) -> Result<String, Errno> {
     Ok(text)
 }
 
+/// How long the group's own quota has held it up, if it can have one.
+fn own_cpu_statistics(subject: &Subject<'_>) -> Result<String, Errno> {
+    if !subject.hierarchy.controllers(subject.cgroup).contains(CPU) {
+        return Ok(String::new());
+    }
+    let bandwidth = subject.hierarchy.bandwidth_statistics(subject.cgroup);
+    Ok(format!("throttled_usec {}\n", bandwidth.throttled_time.as_micros()))
+}
+
 /// `max 100000` or `50000 100000`: quota and period in microseconds; the period stays if there is none.
 fn set_cpu_max(subject: &Subject<'_>, text: &str) -> Result<(), Errno> {
     let mut words = text.split_ascii_whitespace();
@@ -343,7 +350,8 @@ fn cpu_max(subject: &Subject<'_>) -> Result<String, Errno> {
 }
 
 fn set_cpu_burst(subject: &Subject<'_>, text: &str) -> Result<(), Errno> {
-    let burst = Duration::from_micros(text.parse().map_err(|_| Errno::EINVAL)?);
+    let burst = u64::try_from(parse_integer(text)?).map_err(|_| Errno::EINVAL)?;
+    let burst = Duration::from_micros(burst);
     let old = subject.cgroup.bandwidth().limit();
     // What no quota limits can be no burst.
     if burst > old.quota.unwrap_or(Duration::ZERO) {
@@ -417,7 +425,7 @@ fn set_pids_max(subject: &Subject<'_>, text: &str) -> Result<(), Errno> {
     let max = match text {
         "max" => None,
         text => {
-            let max: i64 = text.parse().map_err(|_| Errno::EINVAL)?;
+            let max = parse_integer(text)?;
             /// `PID_MAX_LIMIT`: Linux's numbers never go further.
             const LIMIT: i64 = 4 << 20;
             if !(0..=LIMIT).contains(&max) {
@@ -428,6 +436,16 @@ fn set_pids_max(subject: &Subject<'_>, text: &str) -> Result<(), Errno> {
     };
     subject.cgroup.pids().set_max(max);
     Ok(())
+}
+
+fn show_controllers(controllers: Controllers) -> String {
+    if controllers.is_empty() { String::new() } else { format!("{controllers}\n") }
+}
+
+fn pids_events(subject: &Subject<'_>) -> Result<String, Errno> {
+    let (all, own) = subject.cgroup.pids().refusals();
+    let is_local = subject.file_system.flags().contains(RootFlags::PIDS_LOCALEVENTS);
+    Ok(format!("max {}\n", if is_local { own } else { all }))
 }
 
 fn show_limit(limit: Option<u64>) -> String {
@@ -461,7 +479,7 @@ fn parse_number(
     allowed: std::ops::RangeInclusive<i64>,
     out_of_range: Errno,
 ) -> Result<i64, Errno> {
-    let number: i64 = text.parse().map_err(|_| Errno::EINVAL)?;
+    let number = parse_integer(text)?;
     if allowed.contains(&number) { Ok(number) } else { Err(out_of_range) }
 }
 
@@ -479,16 +497,11 @@ fn parse_bytes(text: &str) -> Result<Option<u64>, Errno> {
     if text == "max" {
         return Ok(None);
     }
-    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
-    let shift = match text.get(digits.len()..).unwrap_or_default() {
-        "" => 0,
-        "k" | "K" => 10,
-        "m" | "M" => 20,
-        "g" | "G" => 30,
-        "t" | "T" => 40,
-        _ => return Err(Errno::EINVAL),
-    };
-    let number: u64 = digits.parse().map_err(|_| Errno::EINVAL)?;
-    let bytes = number.checked_mul(1 << shift).ok_or(Errno::EINVAL)?;
-    Ok(Some(bytes - bytes % PAGE_SIZE))
+    if text.is_empty() {
+        return Err(Errno::EINVAL);
+    }
+    let bytes = numbers::parse_bytes(text)?;
+    // More than any limit can be is none (`PAGE_COUNTER_MAX`).
+    let limit = Some(bytes - bytes % PAGE_SIZE);
+    Ok(limit.filter(|bytes| i64::try_from(*bytes).is_ok()))
 }

@@ -27,7 +27,7 @@ use super::file_system_type::{FileSystemType, MountRequest, Mounter, TypeFlags};
 use super::metadata::DeviceNumber;
 use super::mount::{FileSystem, FileSystemInfo};
 use super::special::SpecialFiles;
-use super::{Fd, Instance};
+use super::{Fd, Instance, Viewer};
 use crate::Errno;
 use crate::cred::UserNamespace;
 use crate::memory::FrameAllocator;
@@ -142,7 +142,7 @@ impl FileSystem for FuseFileSystem {
         self.connection.options.shown(&self.connection.user_namespace, self.is_block())
     }
 
-    fn reconfigure(&self, options: &str) -> Result<(), Errno> {
+    fn reconfigure(&self, options: &str, _viewer: &Viewer) -> Result<(), Errno> {
         // As on Linux: what is asked for again is checked and has no effect.
         options::check(options, &self.connection.user_namespace)
     }

@@ -10,6 +10,7 @@ use crate::Errno;
 use crate::cred::{Capabilities, Credentials, UserNamespace};
 use crate::fs::dentry::Dentry;
 use crate::fs::fs_context::split_options;
+use crate::fs::inode::Viewer;
 use crate::fs::locks::LockTable;
 use crate::heap::HeapCharge;
 
@@ -141,7 +142,7 @@ impl Instance {
         if may { Ok(()) } else { Err(Errno::EPERM) }
     }
 
-    /// Changes its options, and then what `and_then` changes: everything or nothing. `flags` hold
+    /// Changes its options for `viewer`, and then what `and_then` changes: everything or nothing. `flags` hold
     /// from then on unless the options say otherwise, but for DIRSYNC, which stays as it is.
     ///
     /// # Errors
@@ -150,6 +151,7 @@ impl Instance {
         &self,
         options: &str,
         flags: SuperFlags,
+        viewer: &Viewer,
         and_then: impl FnOnce() -> Result<(), Errno>,
     ) -> Result<(), Errno> {
         let (options, flags) = split_options(options, flags);
@@ -159,7 +161,7 @@ impl Instance {
         }
         let was_read_only = self.is_read_only();
         self.set_read_only(is_read_only)?;
-        match self.file_system.reconfigure(&options).and_then(|()| and_then()) {
+        match self.file_system.reconfigure(&options, viewer).and_then(|()| and_then()) {
             Ok(()) => {
                 let kept = self.flags() & SuperFlags::DIRSYNC;
                 self.remember_flags((flags - SuperFlags::DIRSYNC) | kept);

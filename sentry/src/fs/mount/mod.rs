@@ -177,11 +177,11 @@ pub trait FileSystem: Send + Sync {
         String::new()
     }
 
-    /// Takes the options of a remount.
+    /// Takes the options of a remount by `_viewer`.
     ///
     /// # Errors
     /// EINVAL for options that it does not know, and others of mount(2).
-    fn reconfigure(&self, _options: &str) -> Result<(), Errno> {
+    fn reconfigure(&self, _options: &str, _viewer: &Viewer) -> Result<(), Errno> {
         Ok(())
     }
 }

@@ -106,7 +106,7 @@ impl FileSystem for ProcFileSystem {
         self.options.lock().shown()
     }
 
-    fn reconfigure(&self, options: &str) -> Result<(), Errno> {
+    fn reconfigure(&self, options: &str, _viewer: &Viewer) -> Result<(), Errno> {
         let Some(owner) = &self.owner else { return Ok(()) };
         let mut kept = self.options.lock();
         *kept = kept.with(options, owner)?;

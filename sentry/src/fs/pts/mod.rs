@@ -144,7 +144,7 @@ impl FileSystem for PtsFileSystem {
         self.options.lock().shown()
     }
 
-    fn reconfigure(&self, options: &str) -> Result<(), Errno> {
+    fn reconfigure(&self, options: &str, _viewer: &Viewer) -> Result<(), Errno> {
         let options = PtsOptions::parse(options, &self.owner)?;
         *self.options.lock() = options;
         self.ptmx.lock().mode = FileKind::CharacterDevice.mode_bits() | options.ptmx_permissions;

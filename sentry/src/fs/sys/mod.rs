@@ -230,10 +230,10 @@ static KERNEL: Directory<Machine> = fixed(&[
     text("uevent_seqnum", |_, _| Ok(b"0\n".into())),
 ]);
 /// What cgroup2 can do, and which files whom a group is delegated to may write.
-static CGROUP: Directory<Machine> = fixed(&[
-    text("delegate", |_, _| Ok(b"cgroup.procs\ncgroup.threads\ncgroup.subtree_control\n".into())),
-    text("features", |_, _| Ok(b"nsdelegate\nmemory_recursiveprot\n".into())),
-]);
+static CGROUP: Directory<Machine> =
+    fixed(&[text("delegate", |_, _| Ok(DELEGATED.into())), text("features", |_, _| Ok(FEATURES.into()))]);
+const DELEGATED: &str = "cgroup.procs\ncgroup.threads\ncgroup.subtree_control\nmemory.oom.group\n";
+const FEATURES: &str = "nsdelegate\nfavordynmods\nmemory_localevents\nmemory_recursiveprot\nmemory_hugetlb_accounting\npids_localevents\n";
 static MEMORY: Directory<Machine> =
     fixed(&[directory("hugepages", &HUGE_PAGE_SIZES), directory("transparent_hugepage", &HUGE_PAGES)]);
 

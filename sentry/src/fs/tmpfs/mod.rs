@@ -28,6 +28,7 @@ use super::disk_control::DiskControl;
 use super::file_flags::FileFlags;
 use super::file_system_type::{FileSystemType, MountRequest, Mounter, TypeFlags};
 use super::file_systems::AnonymousDevices;
+use super::inode::Viewer;
 use super::lower::{LowerFile, LowerStatus, LowerStore};
 use super::metadata::{DeviceNumber, FileKind};
 use super::mount::{FileSystem, FileSystemInfo, Instance, Mount, MountFlags, MountTable};
@@ -454,7 +455,7 @@ impl FileSystem for MemoryFileSystem {
         }
     }
 
-    fn reconfigure(&self, options: &str) -> Result<(), Errno> {
+    fn reconfigure(&self, options: &str, _viewer: &Viewer) -> Result<(), Errno> {
         if self.volume.store.is_some() {
             return self.volume.write_back();
         }

@@ -186,7 +186,7 @@ pub(super) fn fsconfig(
         }
         commands::FSCONFIG_CMD_RECONFIGURE => {
             check_topology(&task.credentials())?;
-            context.reconfigure(&task.credentials())
+            context.reconfigure(&task.viewer())
         }
         commands::FSCONFIG_SET_FLAG => context.set(task, &read_value(task, key)?, None),
         commands::FSCONFIG_SET_STRING => {

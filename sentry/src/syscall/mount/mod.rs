@@ -152,7 +152,8 @@ fn remount(
         }
         mount.instance().check_may_reconfigure(&task.credentials())?;
         let change = || namespace.change_settings(place, Settings::flags(new), false);
-        return mount.instance().reconfigure(&options()?, SuperFlags::from_bits_truncate(flags), change);
+        let flags = SuperFlags::from_bits_truncate(flags);
+        return mount.instance().reconfigure(&options()?, flags, &task.viewer(), change);
     }
     namespace.change_settings(place, Settings::flags(new), false)
 }
