@@ -316,6 +316,39 @@ static void devices(void) {
   });
 }
 
+// What nobody can name is not restricted, and cannot be named in a rule; queues lie below the root of their file system.
+static void files_without_paths(void) {
+  CHILD({
+    int memory = memfd_create("a", 0), ruleset = create(ALL_FILES, 0, 0);
+    OK(memory);
+    CHECK_ERRNO(allow_fd(ruleset, READ_FILE, memory), EBADFD);
+    int queue = syscall(SYS_mq_open, "landlock", O_RDWR | O_CREAT, 0600, NULL);
+    OK(queue);
+    char path[64];
+    sprintf(path, "/proc/self/fd/%d", memory);
+    restrict_to(ruleset);
+    OK(open(path, O_RDWR));
+    CHECK_ERRNO(syscall(SYS_mq_open, "landlock", O_RDONLY, 0, NULL), EACCES);
+    CHECK_ERRNO(syscall(SYS_mq_open, "landlock-new", O_RDWR | O_CREAT, 0600, NULL), EACCES);
+    OK(syscall(SYS_mq_unlink, "landlock"));
+    OK(syscall(SYS_mq_unlink, "landlock-new"));
+  });
+}
+
+// A restriction refuses before umount(2) looks at what else it was told.
+static void unmounting(void) {
+  OK(mkdir("mount", 0700));
+  OK(mount("tmpfs", "mount", "tmpfs", 0, NULL));
+  CHILD({
+    restrict_to(create(MAKE_DIR, 0, 0));
+    CHECK_ERRNO(umount2("mount", MNT_EXPIRE), EPERM);
+    CHECK_ERRNO(umount2("mount", MNT_EXPIRE | MNT_DETACH), EPERM);
+    CHECK_ERRNO(umount2("a", MNT_DETACH), EINVAL);
+  });
+  OK(umount("mount"));
+  OK(rmdir("mount"));
+}
+
 static void ports(void) {
   CHILD({
     int ruleset = create(0, BIND_TCP | CONNECT_TCP, 0);
@@ -367,6 +400,8 @@ static void scopes(void) {
   OK(bind(listener, (void *)&name, sizeof name));
   OK(listen(listener, 4));
   OK(bind(receiver, (void *)&other, sizeof other));
+  int connected = socket(AF_UNIX, SOCK_DGRAM, 0);
+  OK(connect(connected, (void *)&other, sizeof other));
   pid_t parent = getpid(), child = fork();
   if (child == 0) {
     restrict_to(create(0, 0, SCOPE_ABSTRACT | SCOPE_SIGNAL));
@@ -377,6 +412,7 @@ static void scopes(void) {
     CHECK_ERRNO(connect(fd, (void *)&name, sizeof name), EPERM);
     CHECK_ERRNO(connect(datagram, (void *)&other, sizeof other), EPERM);
     CHECK_ERRNO(sendto(datagram, "a", 1, 0, (void *)&other, sizeof other), EPERM);
+    CHECK_EQ(sendto(connected, "a", 1, 0, (void *)&other, sizeof other), 1);
     pid_t grandchild = fork();
     if (grandchild == 0) {
       OK(kill(getppid(), 0));
@@ -437,6 +473,8 @@ int main(void) {
   references();
   executes();
   devices();
+  files_without_paths();
+  unmounting();
   ports();
   scopes();
   traces();

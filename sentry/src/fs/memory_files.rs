@@ -6,9 +6,9 @@ use linux_raw_sys::general as uapi;
 
 use super::dentry::Dentry;
 use super::inode::{NewNode, NodeCreation, Viewer};
-use super::mount::{Mount, MountFlags};
+use super::mount::Mount;
 use super::path::Path;
-use super::tmpfs::{self, MemoryResources, TmpfsOptions};
+use super::tmpfs::{self, MemoryResources};
 use super::{File, FileDescription, HugeFile, OpenFlags, SecretFile};
 use crate::Errno;
 use crate::memory::HUGE_PAGE_BYTES;
@@ -26,8 +26,8 @@ impl MemoryFiles {
     /// # Errors
     /// ENOSPC.
     pub fn new(resources: &MemoryResources) -> Result<Arc<Self>, Errno> {
-        let mount = tmpfs::new_mount(resources, &TmpfsOptions::default(), "none", MountFlags::empty())?;
-        let huge_mount = tmpfs::new_huge_mount(resources)?;
+        let mount = tmpfs::new_nameless_mount(resources)?;
+        let huge_mount = tmpfs::new_nameless_huge_mount(resources)?;
         Ok(Arc::new(Self { mount, huge_mount }))
     }
 

@@ -69,7 +69,7 @@ impl Instance {
         Self::of(file_system, root, Some(owner))
     }
 
-    pub(super) fn of(
+    pub(in crate::fs) fn of(
         file_system: Arc<dyn FileSystem>,
         root: Arc<Dentry>,
         owner: Option<Arc<UserNamespace>>,

@@ -287,11 +287,16 @@ impl Mount {
         source: &str,
         owner: Option<Arc<UserNamespace>>,
     ) -> Arc<Self> {
-        let instance = Instance::of(file_system, root.clone(), owner);
+        Self::never_attached(Instance::of(file_system, root, owner), source)
+    }
+
+    /// A mount of `instance` that is never attached.
+    pub(super) fn never_attached(instance: Arc<Instance>, source: &str) -> Arc<Self> {
+        let root = instance.root.clone();
         Self::make(None, instance, root, source.into(), MountFlags::empty(), Links::default())
     }
 
-    /// Whether it is never attached, and its inodes have no names.
+    /// Whether it is never attached, so that nobody can name what is in it.
     pub fn is_internal(&self) -> bool {
         self.table.is_none()
     }

@@ -13,6 +13,8 @@ use self::directory::QueueDirectory;
 use super::dentry::Dentry;
 use super::file_system_type::{FileSystemType, TypeFlags, check_options};
 use super::file_systems::FileSystems;
+use super::landlock::check_open;
+use super::mount::{Instance, MountFlags};
 use super::operations::check_may_remove;
 use super::{
     Access, DeviceNumber, FileDescription, FileSystem, FileSystemInfo, Mount, OpenFlags, Path, Viewer,
@@ -45,7 +47,7 @@ struct MessageQueueFileSystem {
 /// same.
 pub fn mount_of(namespace: &Arc<IpcNamespace>, file_systems: &FileSystems) -> Arc<Mount> {
     let owner = || namespace.identity().owner().cloned();
-    let new = || new_mount(Arc::downgrade(namespace), file_systems.devices().take(), owner());
+    let new = || new_mount(Arc::downgrade(namespace), file_systems, owner());
     let mount = namespace.queue_mount().get_or_init(|| new());
     // Nobody else puts anything there.
     mount.clone().downcast().unwrap_or_else(|_| new())
@@ -53,11 +55,13 @@ pub fn mount_of(namespace: &Arc<IpcNamespace>, file_systems: &FileSystems) -> Ar
 
 fn new_mount(
     namespace: Weak<IpcNamespace>,
-    device: DeviceNumber,
+    file_systems: &FileSystems,
     owner: Option<Arc<UserNamespace>>,
 ) -> Arc<Mount> {
+    let device = file_systems.devices().take();
     let root = Dentry::new_root(Arc::new(QueueDirectory::new(namespace, device)));
-    Mount::internal_of(Arc::new(MessageQueueFileSystem { device }), root, "mqueue", owner)
+    let instance = Instance::of(Arc::new(MessageQueueFileSystem { device }), root, owner);
+    Mount::of(&file_systems.memory.mounts, instance, "mqueue", MountFlags::empty())
 }
 
 /// What mq_open(2) makes if there is no such queue.
@@ -109,6 +113,7 @@ pub fn open(
     };
     drop(locked);
     let path = Path::new(mount.clone(), child);
+    check_open(&viewer.credentials, &path, flags)?;
     let file = path.inode().clone().open(flags, viewer)?;
     Ok(FileDescription::new(file, Some(path), flags))
 }

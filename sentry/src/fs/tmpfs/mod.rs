@@ -207,11 +207,21 @@ pub fn new_mount(
 ///
 /// # Errors
 /// ENOSPC if it has no room for its root directory.
-pub(super) fn new_huge_mount(resources: &MemoryResources) -> Result<Arc<Mount>, Errno> {
+pub(super) fn new_nameless_mount(resources: &MemoryResources) -> Result<Arc<Mount>, Errno> {
+    let owner = resources.user_namespace.clone();
+    let instance = new_instance(resources, &TmpfsOptions::default(), "tmpfs", owner)?;
+    Ok(Mount::never_attached(instance, "none"))
+}
+
+/// An empty hugetlbfs without limits, for files that have no path.
+///
+/// # Errors
+/// ENOSPC if it has no room for its root directory.
+pub(super) fn new_nameless_huge_mount(resources: &MemoryResources) -> Result<Arc<Mount>, Errno> {
     let (options, owner) = (TmpfsOptions::default(), resources.user_namespace.clone());
     let volume = Some(HugeVolume::default());
     let instance = new_instance_of(resources, &options, HUGETLBFS.name, owner, volume)?;
-    Ok(Mount::of(&resources.mounts, instance, "none", MountFlags::empty()))
+    Ok(Mount::never_attached(instance, "none"))
 }
 
 /// An empty tmpfs, whose type is called `type_name` (ramfs is one without a limit, hugetlbfs one of huge pages).

@@ -261,6 +261,11 @@ impl UnixSocket {
         }
     }
 
+    /// Whether what it sends goes to `other` without its being named.
+    fn is_connected_to(&self, other: &Self) -> bool {
+        matches!(&self.state.lock().role, Role::Connected(link) if Arc::ptr_eq(&link.peer, &other.own))
+    }
+
     /// shutdown(2): a connection's peer is shut down the other way round.
     fn shut_down_halves(&self, halves: Shutdown) {
         let peer = match &self.state.lock().role {

@@ -90,7 +90,8 @@ impl UnixSocket {
             UnixAddress::Abstract(name) => {
                 let found = self.home.find(self.common.kind(), name)?;
                 let scope = |own: &Arc<Domain>| {
-                    own.is_scoped_from(found.common.landlock(), Scopes::ABSTRACT_UNIX_SOCKET)
+                    !self.is_connected_to(&found)
+                        && own.is_scoped_from(found.common.landlock(), Scopes::ABSTRACT_UNIX_SOCKET)
                 };
                 let is_denied = caller.credentials().landlock.as_ref().is_some_and(scope);
                 if is_denied { Err(Errno::EPERM) } else { Ok(found) }

@@ -203,6 +203,7 @@ fn umount2(task: &mut CurrentTask, target: UserPath, flags: u32) -> Result<(), E
     if has(uapi::MNT_FORCE) {
         mount.instance().check_may_reconfigure(&task.credentials())?;
     }
+    check_topology(&task.credentials())?;
     let is_root = Arc::ptr_eq(&mount, &scope.view().root.mount);
     if has(uapi::MNT_EXPIRE) {
         if is_root || has(uapi::MNT_FORCE | uapi::MNT_DETACH) {
@@ -218,7 +219,6 @@ fn umount2(task: &mut CurrentTask, target: UserPath, flags: u32) -> Result<(), E
     if is_root && !has(uapi::MNT_DETACH) {
         return Err(Errno::EBUSY);
     }
-    check_topology(&task.credentials())?;
     namespace.unmount(&mount, has(uapi::MNT_DETACH))?;
     Ok(())
 }
