@@ -233,6 +233,28 @@ static void flags_of_all_mounts(const char *base) {
   OK(rmdir(path));
 }
 
+// Sizes are read in any notation and unit, and told as they were set; what is not limited is not counted.
+static void sizes_of_tmpfs(const char *base) {
+  const struct { const char *type, *options; unsigned long long blocks, files; } cases[] = {
+    {"tmpfs", "size=1t,nr_inodes=1k", 1ull << 28, 1024}, {"tmpfs", "size=0x2000,nr_inodes=010", 2, 8},
+    {"tmpfs", "size=1E,nr_inodes=9", 1ull << 48, 9}, {"tmpfs", "size=0,nr_inodes=9", 0, 9},
+    {"tmpfs", "nr_blocks=7,nr_inodes=0", 7, 0}, {"tmpfs", "size=k,nr_inodes=9", 0, 9}, {"ramfs", NULL, 0, 0},
+  };
+  char path[64];
+  struct statfs system;
+  snprintf(path, sizeof path, "%s/sizes", base);
+  OK(mkdir(path, 0755));
+  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    OK(mount("t", path, cases[i].type, 0, cases[i].options));
+    OK(statfs(path, &system));
+    CHECK_CASE(system.f_blocks == cases[i].blocks, "%s: %llu", cases[i].options, (long long)system.f_blocks);
+    CHECK_CASE(system.f_files == cases[i].files, "%s: %llu", cases[i].options, (long long)system.f_files);
+    OK(umount(path));
+  }
+  CHECK_ERRNO(mount("t", path, "tmpfs", 0, "size=1kk"), EINVAL);
+  OK(rmdir(path));
+}
+
 int main(void) {
   const char *base = enter_own_mounts();
   OK(mkdir("m", 0755));
@@ -241,5 +263,6 @@ int main(void) {
   connections();
   formats(base);
   flags_of_all_mounts(base);
+  sizes_of_tmpfs(base);
   return 0;
 }

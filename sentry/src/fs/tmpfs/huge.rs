@@ -3,11 +3,11 @@
 use std::fmt::Write as _;
 use std::sync::Arc;
 
-use super::options::parse_size;
 use super::{TmpfsOptions, new_instance_of};
 use crate::Errno;
 use crate::fs::file_system_type::{FileSystemType, MountRequest, Mounter, TypeFlags};
 use crate::fs::mount::{FileSystemInfo, Instance};
+use crate::fs::numbers::parse_bytes;
 use crate::memory::{FrameAllocator, HUGE_PAGE_BYTES, HugeQuota};
 
 /// Permission bits of the root directory.
@@ -103,7 +103,7 @@ impl HugeOptions {
             match name {
                 "size" => asked.max_pages = Some(pages_of(value, pool_pages)?),
                 "min_size" => asked.min_pages = Some(pages_of(value, pool_pages)?),
-                _ if parse_size(value)? == HUGE_PAGE_BYTES => {}
+                _ if parse_bytes(value)? == HUGE_PAGE_BYTES => {}
                 _ => return Err(Errno::EINVAL),
             }
         }
@@ -135,7 +135,7 @@ fn make_instance(
 /// Huge pages in a size, or in a part of a pool of `pool_pages`.
 fn pages_of(text: &str, pool_pages: u64) -> Result<u64, Errno> {
     match text.strip_suffix('%') {
-        Some(percents) => Ok(pool_pages.saturating_mul(parse_size(percents)?) / 100),
-        None => Ok(parse_size(text)? / HUGE_PAGE_BYTES),
+        Some(percents) => Ok(pool_pages.saturating_mul(parse_bytes(percents)?) / 100),
+        None => Ok(parse_bytes(text)? / HUGE_PAGE_BYTES),
     }
 }

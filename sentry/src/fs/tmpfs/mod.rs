@@ -203,7 +203,7 @@ pub fn new_mount(
     Ok(Mount::of(&resources.mounts, instance, source, flags))
 }
 
-/// An empty hugetlbfs without limits, ready to be attached.
+/// An empty tmpfs without limits, for files that have no path.
 ///
 /// # Errors
 /// ENOSPC if it has no room for its root directory.
@@ -408,6 +408,19 @@ struct MemoryFileSystem {
     options: Mutex<TmpfsOptions>,
 }
 
+impl MemoryFileSystem {
+    /// What is not limited is not counted either.
+    fn without_lacking_limits(&self, info: FileSystemInfo) -> FileSystemInfo {
+        let (has_no_size, has_no_inodes) = match self.type_name {
+            "ramfs" | "bpf" => (true, true),
+            _ => self.options.lock().extras.without_limits(),
+        };
+        let (blocks, free_blocks) = if has_no_size { (0, 0) } else { (info.blocks, info.free_blocks) };
+        let (inodes, free_inodes) = if has_no_inodes { (0, 0) } else { (info.inodes, info.free_inodes) };
+        FileSystemInfo { blocks, free_blocks, inodes, free_inodes, ..info }
+    }
+}
+
 impl FileSystem for MemoryFileSystem {
     fn type_name(&self) -> &'static str {
         self.type_name
@@ -432,7 +445,7 @@ impl FileSystem for MemoryFileSystem {
         }
         match &self.volume.store {
             Some(store) => store.info(own),
-            None => own,
+            None => self.without_lacking_limits(own),
         }
     }
 

@@ -3,6 +3,7 @@
 use crate::Errno;
 use crate::cred::{Gid, KernelGid, KernelUid, Uid, UserNamespace};
 use crate::fs::Mounter;
+use crate::fs::numbers::parse_bytes;
 use crate::platform::PAGE_SIZE;
 
 /// Limits and root directory of a tmpfs.
@@ -240,27 +241,13 @@ fn parse_id(text: &str) -> Result<u32, Errno> {
 
 /// A size; 0 is no limit.
 fn parse_limit(text: &str) -> Result<u64, Errno> {
-    match parse_size(text)? {
+    if text.is_empty() {
+        return Err(Errno::EINVAL);
+    }
+    match parse_bytes(text)? {
         0 => Ok(u64::MAX),
         size => Ok(size),
     }
-}
-
-/// A number with k, m or g behind it.
-///
-/// # Errors
-/// EINVAL: it is none, or too large.
-pub(super) fn parse_size(text: &str) -> Result<u64, Errno> {
-    let digits = text.trim_end_matches(|c: char| !c.is_ascii_digit());
-    let shift = match text.get(digits.len()..).unwrap_or_default() {
-        "" => 0,
-        "k" | "K" => 10,
-        "m" | "M" => 20,
-        "g" | "G" => 30,
-        _ => return Err(Errno::EINVAL),
-    };
-    let number: u64 = digits.parse().map_err(|_| Errno::EINVAL)?;
-    number.checked_mul(1 << shift).ok_or(Errno::EINVAL)
 }
 
 #[cfg(test)]

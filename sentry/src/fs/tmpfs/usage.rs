@@ -161,16 +161,19 @@ impl Usage {
     /// What statfs(2) tells.
     pub(super) fn info(&self, magic: u64, frames: &FrameAllocator) -> FileSystemInfo {
         let memory = frames.statistics();
-        let blocks = self.max_pages().min(memory.total_bytes >> PAGE_SHIFT);
         let used = self.pages.load(Ordering::Relaxed);
-        let free_memory = memory.free_bytes >> PAGE_SHIFT;
+        // A limit is told as it was set, even if there is less memory.
+        let (blocks, most_free) = match self.max_pages() {
+            max_pages if max_pages < u64::MAX >> PAGE_SHIFT => (max_pages, max_pages),
+            _ => (memory.total_bytes >> PAGE_SHIFT, memory.free_bytes >> PAGE_SHIFT),
+        };
         let used_inodes = self.inodes.load(Ordering::Relaxed);
         let max_inodes = self.max_inodes().min(self.kept.max_bytes / NODE_LEN);
         FileSystemInfo {
             magic,
             block_size_bytes: PAGE_SIZE,
             blocks,
-            free_blocks: blocks.saturating_sub(used).min(free_memory),
+            free_blocks: blocks.saturating_sub(used).min(most_free),
             reserved_blocks: 0,
             inodes: max_inodes,
             free_inodes: max_inodes.saturating_sub(used_inodes),
