@@ -1,5 +1,6 @@
 // Files of /proc that tools of administrators read, and settings below /proc/sys that they write.
 #include "check.h"
+#include <sys/epoll.h>
 
 static char text[1 << 16];
 
@@ -174,6 +175,53 @@ static void adjustments_are_in_any_notation(void) {
   }
 }
 
+// What reading a byte of a file of a child tells that was opened while it lived: the number of bytes, or minus the errno.
+static long read_after(const char *name, int is_waited_for) {
+  char path[64], byte;
+  pid_t pid;
+  IN_CHILD(pid) for (;;) pause();
+  snprintf(path, sizeof path, "/proc/%d/%s", pid, name);
+  int file = OK(open(path, O_RDONLY));
+  OK(kill(pid, SIGKILL));
+  siginfo_t info;
+  OK(waitid(P_PID, pid, &info, WEXITED | (is_waited_for ? 0 : WNOWAIT)));
+  long bytes = read(file, &byte, 1), result = bytes < 0 ? -errno : bytes;
+  if (!is_waited_for) OK(waitpid(pid, NULL, 0));
+  OK(close(file));
+  return result;
+}
+
+static void files_outlive_their_process(void) {
+  const struct { const char *name; long zombie, gone; } cases[] = {
+    {"environ", 0, 0}, {"pagemap", 0, 0}, {"maps", 0, -ESRCH}, {"smaps_rollup", -ESRCH, -ESRCH},
+    {"coredump_filter", 0, -ESRCH}, {"loginuid", 1, -ESRCH}, {"sessionid", 1, -ESRCH},
+    {"attr/current", -EINVAL, -ESRCH}, {"net/dev", 1, 1}, {"net/snmp", 1, 1}, {"net/raw", 1, 1},
+    {"status", 1, -ESRCH}, {"cmdline", 0, -ESRCH}, {"uid_map", 1, 1}, {"mounts", 1, 1},
+  };
+  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    long zombie = read_after(cases[i].name, 0), gone = read_after(cases[i].name, 1);
+    CHECK_CASE(zombie == cases[i].zombie, "%s of a zombie: %ld", cases[i].name, zombie);
+    CHECK_CASE(gone == cases[i].gone, "%s of nobody: %ld", cases[i].name, gone);
+  }
+}
+
+static void descriptors_are_counted(void) {
+  struct stat before, after;
+  OK(stat("/proc/self/fd", &before));
+  int file = OK(open("/dev/null", O_RDONLY));
+  OK(stat("/proc/self/fd", &after));
+  CHECK_EQ(after.st_size, before.st_size + 1);
+  OK(close(file));
+}
+
+static void statistics_of_mounts_are_not_watched(void) {
+  struct epoll_event event = {.events = EPOLLPRI};
+  int poll = OK(epoll_create1(0)), file = OK(open("/proc/self/mountstats", O_RDONLY));
+  CHECK_ERRNO(epoll_ctl(poll, EPOLL_CTL_ADD, file, &event), EPERM);
+  OK(close(file));
+  OK(close(poll));
+}
+
 int main(void) {
   calls_are_counted();
   children_count_once_waited_for();
@@ -184,5 +232,8 @@ int main(void) {
   what_only_tells_takes_nothing();
   adjustments_are_in_any_notation();
   tools_find_what_they_read();
+  files_outlive_their_process();
+  descriptors_are_counted();
+  statistics_of_mounts_are_not_watched();
   return 0;
 }

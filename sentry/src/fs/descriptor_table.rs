@@ -255,6 +255,11 @@ impl DescriptorTable {
         open.filter_map(|(index, _)| i32::try_from(index).ok()).collect()
     }
 
+    /// How many descriptors are open.
+    pub fn open_count(&self) -> usize {
+        self.table.read().entries.iter().flatten().count()
+    }
+
     /// The number of slots (`FDSize` in /proc/PID/status).
     pub fn slots(&self) -> usize {
         self.table.read().entries.len().next_multiple_of(64)

@@ -2,7 +2,7 @@
 
 use super::About;
 use crate::Errno;
-use crate::fs::pseudo::{Directory, Entry, Node};
+use crate::fs::pseudo::{Directory, Entry, Node, Piece, Read, Reader, read_whole};
 use crate::fs::{NetworkTable, Viewer};
 
 /// A file of the namespace's that nobody opens for writing.
@@ -14,7 +14,7 @@ macro_rules! table {
         Entry {
             name: $name,
             permissions: 0o444,
-            node: Node::Table(|about, viewer| read(about, viewer, NetworkTable::$table), $refusal),
+            node: Node::Table(|about, _| open(about, NetworkTable::$table), $refusal),
         }
     };
 }
@@ -32,7 +32,7 @@ macro_rules! heading {
         Entry {
             name: $name,
             permissions: 0o444,
-            node: Node::Table(|about, viewer| empty(about, viewer, $text), None),
+            node: Node::Table(|about, _| open_heading(about, |_, _| Ok($text.into())), None),
         }
     };
 }
@@ -85,7 +85,7 @@ pub(super) static NET: Directory<About> = Directory {
         Entry {
             name: "softnet_stat",
             permissions: 0o444,
-            node: Node::Table(packets_by_processor, Some(Errno::EIO)),
+            node: Node::Table(|_, _| Ok(read_whole(packets_by_processor)), Some(Errno::EIO)),
         },
         figures!("sockstat", SocketStatistics),
         figures!("sockstat6", SocketStatistics6),
@@ -108,9 +108,9 @@ fn packets_by_processor(about: &About, _viewer: &Viewer) -> Result<Vec<u8>, Errn
 }
 
 /// A table with no rows, of a namespace that is there.
-fn empty(about: &About, _viewer: &Viewer, heading: &str) -> Result<Vec<u8>, Errno> {
+fn open_heading(about: &About, heading: Read<About>) -> Result<Reader<About>, Errno> {
     about.process()?.network().ok_or(Errno::EINVAL)?;
-    Ok(heading.into())
+    Ok(read_whole(heading))
 }
 
 /// Whether it is /proc/PID/net.
@@ -118,7 +118,8 @@ pub(super) fn is_own(directory: &'static Directory<About>) -> bool {
     std::ptr::eq(directory, &raw const NET)
 }
 
-/// The namespace of a process that has ended is gone.
-fn read(about: &About, viewer: &Viewer, table: NetworkTable) -> Result<Vec<u8>, Errno> {
-    about.process()?.network().ok_or(Errno::EINVAL)?.table(table, &viewer.credentials)
+/// The namespace of a process that has ended is gone; a file that is open by then keeps it.
+fn open(about: &About, table: NetworkTable) -> Result<Reader<About>, Errno> {
+    let network = about.process()?.network().ok_or(Errno::EINVAL)?;
+    Ok(Box::new(move |_, viewer, _| network.table(table, &viewer.credentials).map(Piece::whole)))
 }

@@ -116,6 +116,7 @@ impl<S: Subject> Inode for PseudoInode<S> {
                 true => u32::try_from(self.directories_in(directory)).unwrap_or(0).saturating_add(2),
                 false => 1,
             };
+            metadata.size_bytes = directory.children.map_or(0, |children| children.size(&self.subject));
         }
         Ok(metadata)
     }
@@ -246,9 +247,14 @@ impl<S: Subject> Inode for PseudoInode<S> {
                 Err(Errno::EACCES)
             }
             Node::Table(_, None) if flags.is_writable() => Err(Errno::EACCES),
-            Node::Text(read) | Node::Table(read, None) => Ok(Arc::new(self.text(read_whole(read), viewer))),
-            Node::Table(read, Some(refusal)) => {
-                Ok(Arc::new(self.text(read_whole(read), viewer).with_refusal(refusal)))
+            Node::Text(read) => Ok(Arc::new(self.text(read_whole(read), viewer))),
+            Node::Table(open, refusal) => {
+                let read = open(&self.subject, viewer)?;
+                let file = self.text(read, viewer);
+                Ok(Arc::new(match refusal {
+                    Some(refusal) => file.with_refusal(refusal),
+                    None => file,
+                }))
             }
             Node::OpenedText(open, ioctl) => {
                 let read = open(&self.subject, viewer)?;

@@ -216,7 +216,7 @@ pub(super) struct Entry<S: 'static> {
 pub(super) enum Node<S: 'static> {
     Text(Read<S>),
     /// A text with a rule of its own about writers: each write fails with the error; without one nobody opens it for that.
-    Table(Read<S>, Option<Errno>),
+    Table(OpenText<S>, Option<Errno>),
     Setting(Read<S>, Write<S>),
     /// A setting that is a sequence file.
     SequenceSetting(Read<S>, Write<S>),
@@ -281,6 +281,10 @@ pub(super) trait Children<S>: Sync {
     }
     /// The child called `name`; ENOENT if there is none.
     fn find(&self, subject: &S, name: &[u8]) -> Result<Child<S>, Errno>;
+    /// The size that stat(2) tells of the directory.
+    fn size(&self, _subject: &S) -> u64 {
+        0
+    }
     /// Whether they come and go, so that nothing can be mounted on them.
     fn are_fleeting(&self) -> bool {
         false

@@ -36,6 +36,12 @@ impl Children<About> for Links {
         Ok(Child { subject, permissions, node: Node::MagicLink(target, link_text) })
     }
 
+    /// How many there are.
+    fn size(&self, about: &About) -> u64 {
+        let descriptors = about.process().ok().and_then(|process| process.descriptors());
+        descriptors.map_or(0, |descriptors| descriptors.open_count() as u64)
+    }
+
     fn are_fleeting(&self) -> bool {
         true
     }

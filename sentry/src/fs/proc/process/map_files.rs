@@ -30,7 +30,10 @@ fn find(about: &About, name: &[u8]) -> Result<MappingStatus, Errno> {
 
 impl Children<About> for Links {
     fn list(&self, about: &About) -> Result<Vec<(u64, Vec<u8>)>, Errno> {
-        let mappings = about.process()?.mappings()?;
+        let mappings = match about.process().map_err(|_| Errno::ENOENT)?.mappings() {
+            Err(Errno::ESRCH) => Vec::new(),
+            mappings => mappings?,
+        };
         let files = mappings.iter().filter(|mapping| has_file(mapping));
         // By the page that each begins with: a position in a directory is shorter than an address.
         Ok(files.map(|mapping| (mapping.start >> 12, name_of(mapping))).collect())

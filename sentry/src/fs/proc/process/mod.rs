@@ -23,6 +23,7 @@ use super::net::NET;
 use super::source::{IoCounts, MappingStatus, Process, ProcessStatus};
 use crate::Errno;
 use crate::cred::{IdKind, Namespace};
+use crate::fs::numbers::{parse_integer, parse_natural};
 use crate::fs::pseudo::{
     Child, Children, Directory, Entry, Node, Piece, Reader, directory, no_ioctl, parse_number, private_text,
     read_whole, sequence_setting, setting, text,
@@ -33,9 +34,9 @@ use crate::fs::{FileKind, Path, Viewer, nsfs};
 macro_rules! common_entries {
     ($($more:expr),* $(,)?) => {
         &[
-            text("arch_status", |about, _| about.process().map(|_| b"AVX512_elapsed_ms:\t-1\n".into())),
+            text("arch_status", |about, _| about.process().map(|_| arch_status())),
             directory("attr", &ATTRIBUTES),
-            bytes("auxv", 0o400, |about, viewer| bind(about, viewer, |process, _| process.auxiliary_vector().map(Piece::whole))),
+            bytes("auxv", 0o400, |about, viewer| bind(about, viewer, Gone::Empty, |process, _| process.auxiliary_vector().map(Piece::whole))),
             text("cgroup", |about, viewer| Ok(about.process()?.cgroup(viewer).into_bytes())),
             bytes("cmdline", 0o444, command_line),
             // Which pages have been used is not known, so that there is nothing to forget.
@@ -43,26 +44,26 @@ macro_rules! common_entries {
             sequence_setting("comm", comm, set_comm),
             setting(
                 "coredump_filter",
-                |about, _| Ok(format!("{:08x}\n", about.process()?.core_filter()).into_bytes()),
+                core_filter,
                 set_core_filter,
             ),
             text("cpuset", |about, _| about.process().map(|_| b"/\n".into())),
             magic_link("cwd", cwd, |about, viewer| display(about, viewer, cwd)),
-            bytes("environ", 0o400, |about, viewer| bind(about, viewer, |process, from| strings(from, |from, len| process.environment(from, len)))),
+            bytes("environ", 0o400, |about, viewer| bind(about, viewer, Gone::Empty, |process, from| strings(from, |from, len| process.environment(from, len)))),
             magic_link("exe", exe, |about, viewer| display(about, viewer, exe)),
             Entry { name: "fd", permissions: 0o500, node: Node::Directory(&descriptors::LINKS) },
             directory("fdinfo", &descriptors::INFOS),
             user_namespace::map_file("gid_map", IdKind::Group),
             private_text("io", |about, viewer| about.inspect(viewer).map(|process| io(process.io_counts()))),
-            private_text("ksm_merging_pages", |about, viewer| about.inspect(viewer).map(|_| b"0\n".into())),
-            private_text("ksm_stat", |about, viewer| about.inspect(viewer).map(|_| KSM_STATISTICS.into())),
+            private_text("ksm_merging_pages", |about, viewer| about.inspect(viewer).map(|process| of_memory(&*process, b"0\n"))),
+            private_text("ksm_stat", |about, viewer| about.inspect(viewer).map(|process| of_memory(&*process, KSM_STATISTICS))),
             text("limits", |about, _| Ok(limits(&*about.process()?))),
-            setting("loginuid", |_, _| Ok(u32::MAX.to_string().into_bytes()), refuse_write),
+            setting("loginuid", |about, _| unset_id(about), refuse_write),
             Entry {
                 name: "maps",
                 permissions: 0o444,
                 node: Node::OpenedText(
-                    |about, viewer| bind(about, viewer, |process, from| tell_all_mappings(process, from, maps::maps)),
+                    |about, viewer| bind(about, viewer, Gone::Missing, |process, from| tell_all_mappings(process, from, maps::maps)),
                     procmap_query::ioctl,
                 ),
             },
@@ -71,7 +72,7 @@ macro_rules! common_entries {
             Entry { name: "mounts", permissions: 0o444, node: Node::File(mounts::mounts) },
             Entry { name: "mountstats", permissions: 0o400, node: Node::File(mounts::mountstats) },
             Entry { name: "ns", permissions: 0o511, node: Node::Directory(&NAMESPACES) },
-            of_address_space("numa_maps", 0o444, |about, viewer| bind(about, viewer, |process, from| tell_mappings(process, from, numa_maps::numa_maps))),
+            of_address_space("numa_maps", 0o444, |about, viewer| bind(about, viewer, Gone::Missing, |process, from| tell_mappings(process, from, numa_maps::numa_maps))),
             setting("oom_adj", |about, _| Ok(line(old_adjustment(about)?)), set_old_adjustment),
             text("oom_score", |about, _| Ok(line(666 + out_of_memory_adjustment(about)? * 2 / 3))),
             setting("oom_score_adj", |about, _| Ok(line(out_of_memory_adjustment(about)?)), set_out_of_memory),
@@ -89,9 +90,9 @@ macro_rules! common_entries {
             magic_link("root", root, |about, viewer| display(about, viewer, root)),
             sequence_setting("sched", |about, _| sched::sched(&*about.process()?), |about, _, _| about.process().map(drop)),
             text("schedstat", |about, _| sched::schedstat(&*about.process()?)),
-            bytes("sessionid", 0o444, |_, _| Ok(read_whole(|_, _| Ok(u32::MAX.to_string().into_bytes())))),
+            bytes("sessionid", 0o444, |_, _| Ok(read_whole(|about, _| unset_id(about)))),
             user_namespace::SETGROUPS,
-            of_address_space("smaps", 0o444, |about, viewer| bind(about, viewer, |process, from| tell_all_mappings(process, from, maps::smaps))),
+            of_address_space("smaps", 0o444, |about, viewer| bind(about, viewer, Gone::Missing, |process, from| tell_all_mappings(process, from, maps::smaps))),
             // The sentry's own calls are no kernel stack of the thread.
             private_text("stack", |about, viewer| about.inspect(viewer).map(|_| Vec::new())),
             text("stat", |about, viewer| stat::stat(about, viewer)),
@@ -111,9 +112,12 @@ pub(super) static PROCESS: Directory<About> = Directory {
         sequence_setting("autogroup", sched::autogroup, sched::set_autogroup),
         Entry { name: "map_files", permissions: 0o500, node: Node::Directory(&map_files::LINKS) },
         directory("net", &NET),
-        of_address_space("smaps_rollup", 0o444, |about, viewer| bind(about, viewer, |process, _| {
-            maps::smaps_rollup(process).map(Piece::whole)
-        })),
+        of_address_space("smaps_rollup", 0o444, |about, viewer| bind(
+            about,
+            viewer,
+            Gone::NoSuchProcess,
+            |process, _| { maps::smaps_rollup(process).map(Piece::whole) }
+        )),
         directory("task", &THREADS),
         text("timers", timers::timers),
         sequence_setting("timens_offsets", clocks::offsets, clocks::set_offsets),
@@ -131,9 +135,12 @@ static THREAD: Directory<About> = Directory {
     entries: common_entries![
         text("children", |about, _| children(about)),
         directory("net", &NET),
-        of_address_space("smaps_rollup", 0o444, |about, viewer| bind(about, viewer, |process, _| {
-            maps::smaps_rollup(process).map(Piece::whole)
-        })),
+        of_address_space("smaps_rollup", 0o444, |about, viewer| bind(
+            about,
+            viewer,
+            Gone::NoSuchProcess,
+            |process, _| { maps::smaps_rollup(process).map(Piece::whole) }
+        )),
     ],
     children: None,
 };
@@ -147,7 +154,7 @@ static ATTRIBUTES: Directory<About> = Directory {
         label("exec"),
         label("fscreate"),
         label("keycreate"),
-        text("prev", |_, _| Err(Errno::EINVAL)),
+        text("prev", no_label),
         label("sockcreate"),
     ],
     children: None,
@@ -157,7 +164,31 @@ const fn label(name: &'static str) -> Entry<About> {
     Entry {
         name,
         permissions: 0o666,
-        node: Node::Setting(|_, _| Err(Errno::EINVAL), |_, _, _| Err(Errno::EINVAL)),
+        node: Node::Setting(no_label, |about, viewer, _| no_label(about, viewer).map(drop)),
+    }
+}
+
+fn no_label(about: &About, _viewer: &Viewer) -> Result<Vec<u8>, Errno> {
+    about.process()?;
+    Err(Errno::EINVAL)
+}
+
+/// An identity of auditing that nobody has set.
+fn unset_id(about: &About) -> Result<Vec<u8>, Errno> {
+    about.process().map(|_| u32::MAX.to_string().into_bytes())
+}
+
+/// What there is to say of the memory of a process that still has some.
+fn of_memory(process: &dyn Process, text: &[u8]) -> Vec<u8> {
+    process.address_space().map_or_else(Vec::new, |_| text.to_vec())
+}
+
+/// When AVX-512 was used last is told where there is such a thing; nobody has looked.
+fn arch_status() -> Vec<u8> {
+    if std::arch::is_x86_feature_detected!("avx512f") {
+        b"AVX512_elapsed_ms:\t-1\n".into()
+    } else {
+        Vec::new()
     }
 }
 
@@ -202,24 +233,41 @@ const fn bytes(
     Entry { name, permissions, node: Node::Bytes(open) }
 }
 
+/// What is read of an address space that the process has no more.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Gone {
+    /// Nothing, even if the process has been waited for.
+    Empty,
+    /// Nothing, as long as there is the process.
+    Missing,
+    /// ESRCH.
+    NoSuchProcess,
+}
+
 /// Lets `viewer` read of the address space that the process has now, whatever becomes of both: it is the opening that is
-/// refused. When the process has another one, or none, there is nothing to read.
+/// refused. When the process has another one, or none, it is `gone`.
 fn bind(
     about: &About,
     viewer: &Viewer,
+    gone: Gone,
     read: fn(&dyn Process, u64) -> Result<Piece, Errno>,
 ) -> Result<Reader<About>, Errno> {
     // Before the question: what the process executes meanwhile is not what the answer is about.
     let memory = about.process()?.address_space().as_ref().map_or_else(Weak::new, Arc::downgrade);
     about.inspect(viewer)?;
     Ok(Box::new(move |about: &About, _viewer: &Viewer, from| {
-        let process = about.process()?;
+        let nothing =
+            if gone == Gone::NoSuchProcess { Err(Errno::ESRCH) } else { Ok(Piece::whole(Vec::new())) };
+        let process = match about.process() {
+            Err(Errno::ESRCH) if gone == Gone::Empty => return nothing,
+            process => process?,
+        };
         let (own, now) = (memory.upgrade(), process.address_space());
         if own.as_ref().map(Arc::as_ptr) != now.as_ref().map(Arc::as_ptr) {
-            return Ok(Piece::whole(Vec::new()));
+            return nothing;
         }
         match read(&*process, from) {
-            Err(Errno::ESRCH) => Ok(Piece::whole(Vec::new())),
+            Err(Errno::ESRCH) => nothing,
             result => result,
         }
     }))
@@ -300,17 +348,18 @@ fn out_of_memory_adjustment(about: &About) -> Result<i32, Errno> {
     Ok(about.process()?.status().out_of_memory_adjustment)
 }
 
+fn core_filter(about: &About, _viewer: &Viewer) -> Result<Vec<u8>, Errno> {
+    let process = about.process()?;
+    Ok(of_memory(&*process, format!("{:08x}\n", process.core_filter()).as_bytes()))
+}
+
 /// Takes a number in any of C's notations.
 fn set_core_filter(about: &About, _viewer: &Viewer, text: &[u8]) -> Result<(), Errno> {
     let text = std::str::from_utf8(text).map_err(|_| Errno::EINVAL)?.trim_end_matches('\n');
-    let hexadecimal = text.strip_prefix("0x").or(text.strip_prefix("0X"));
-    let (digits, radix) = match hexadecimal {
-        Some(digits) => (digits, 16),
-        None if text.len() > 1 && text.starts_with('0') => (text, 8),
-        None => (text, 10),
-    };
-    let filter = u32::from_str_radix(digits, radix).map_err(|_| Errno::EINVAL)?;
-    about.process()?.set_core_filter(filter);
+    let filter = u32::try_from(parse_natural(text)?).map_err(|_| Errno::ERANGE)?;
+    let process = about.process()?;
+    process.address_space().ok_or(Errno::ESRCH)?;
+    process.set_core_filter(filter);
     Ok(())
 }
 
@@ -331,21 +380,7 @@ fn set_out_of_memory(about: &About, viewer: &Viewer, text: &[u8]) -> Result<(), 
 /// A number in any of C's notations, with nothing but white space around it (`kstrtoint`).
 fn whole_number(text: &[u8]) -> Result<i32, Errno> {
     let word = std::str::from_utf8(text).map_err(|_| Errno::EINVAL)?.trim();
-    let digits = word.trim_start_matches(['-', '+']);
-    if word.len() > digits.len() + 1 {
-        return Err(Errno::EINVAL);
-    }
-    let (digits, radix) = match digits.as_bytes() {
-        [b'0', b'x' | b'X', ..] => (digits.get(2..).unwrap_or_default(), 16),
-        [b'0', _, ..] => (digits, 8),
-        _ => (digits, 10),
-    };
-    if digits.starts_with('+') {
-        return Err(Errno::EINVAL);
-    }
-    let number = u32::from_str_radix(digits, radix).map(i64::from).map_err(|_| Errno::EINVAL)?;
-    let number = if word.starts_with('-') { -number } else { number };
-    i32::try_from(number).map_err(|_| Errno::EINVAL)
+    i32::try_from(parse_integer(word)?).map_err(|_| Errno::ERANGE)
 }
 
 /// The scale that `oom_adj` had before there was `oom_score_adj`: -17, for never, to 15.
@@ -380,7 +415,7 @@ fn clear_references(about: &About, _viewer: &Viewer, text: &[u8]) -> Result<(), 
 }
 
 fn children(about: &About) -> Result<Vec<u8>, Errno> {
-    let children = about.process()?.children();
+    let children = about.process().map_or_else(|_| Vec::new(), |process| process.children());
     Ok(children.iter().map(|child| format!("{child} ")).collect::<String>().into_bytes())
 }
 

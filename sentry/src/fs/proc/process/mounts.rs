@@ -1,6 +1,6 @@
 //! /proc/PID/mounts, mountinfo and mountstats (`man 5 proc`).
 //!
-//! Who opens one sees that process's mounts from then on, whatever becomes of the process. Polling tells of changes
+//! Who opens one sees that process's mounts from then on, whatever becomes of the process. Polling the first two tells of changes
 //! (POLLPRI and POLLERR), once each.
 
 use std::any::Any;
@@ -26,17 +26,17 @@ struct Look {
 
 /// Opens /proc/PID/mounts.
 pub(super) fn mounts(about: &About, viewer: &Viewer, metadata: Metadata) -> Result<Arc<dyn File>, Errno> {
-    MountsFile::open(about, viewer, metadata, mount_line)
+    MountsFile::open(about, viewer, metadata, mount_line, true)
 }
 
 /// Opens /proc/PID/mountinfo.
 pub(super) fn mountinfo(about: &About, viewer: &Viewer, metadata: Metadata) -> Result<Arc<dyn File>, Errno> {
-    MountsFile::open(about, viewer, metadata, mountinfo_line)
+    MountsFile::open(about, viewer, metadata, mountinfo_line, true)
 }
 
 /// Opens /proc/PID/mountstats.
 pub(super) fn mountstats(about: &About, viewer: &Viewer, metadata: Metadata) -> Result<Arc<dyn File>, Errno> {
-    MountsFile::open(about, viewer, metadata, mountstats_line)
+    MountsFile::open(about, viewer, metadata, mountstats_line, false)
 }
 
 /// Length at which a piece of a text ends. A line that is longer, with the path of a deep directory, is one of its own.
@@ -47,6 +47,8 @@ struct MountsFile {
     look: Look,
     metadata: Metadata,
     write_line: WriteLine,
+    /// Whether polling tells of changes.
+    is_watched: bool,
     text: TextPieces,
     /// The changes of the mounts that have been told of.
     changes: AtomicU64,
@@ -58,11 +60,12 @@ impl MountsFile {
         viewer: &Viewer,
         metadata: Metadata,
         write_line: WriteLine,
+        is_watched: bool,
     ) -> Result<Arc<dyn File>, Errno> {
         let view = about.process()?.fs_view().ok_or(Errno::EINVAL)?;
         let changes = AtomicU64::new(view.namespace.changes());
         let look = Look { view, viewer: viewer.clone() };
-        Ok(Arc::new(Self { look, metadata, write_line, text: TextPieces::default(), changes }))
+        Ok(Arc::new(Self { look, metadata, write_line, is_watched, text: TextPieces::default(), changes }))
     }
 
     /// The lines of mounts from the one numbered `from` on.
@@ -100,13 +103,13 @@ impl File for MountsFile {
 
     fn readiness(&self) -> Events {
         let changes = self.look.view.namespace.changes();
-        let is_told = self.changes.swap(changes, Ordering::Relaxed) == changes;
+        let is_told = !self.is_watched || self.changes.swap(changes, Ordering::Relaxed) == changes;
         let ready = Events::IN | Events::RDNORM;
         if is_told { ready } else { ready | Events::PRI | Events::ERR }
     }
 
     fn wait_queue(&self) -> Option<&WaitQueue> {
-        Some(self.look.view.namespace.watchers())
+        self.is_watched.then(|| self.look.view.namespace.watchers())
     }
 
     fn metadata(&self) -> Result<Metadata, Errno> {

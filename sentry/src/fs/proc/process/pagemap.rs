@@ -44,6 +44,7 @@ fn entry(state: PageState) -> u64 {
 
 impl File for PageMap {
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> Result<usize, Errno> {
+        let Some(memory) = self.memory.upgrade() else { return Ok(0) };
         if !offset.is_multiple_of(ENTRY_BYTES as u64) || !buffer.len().is_multiple_of(ENTRY_BYTES) {
             return Err(Errno::EINVAL);
         }
@@ -51,7 +52,6 @@ impl File for PageMap {
         let end = VirtualAddress::USER_END.0 >> PAGE_SHIFT;
         let wanted = (buffer.len() / ENTRY_BYTES).min(MAX_ENTRIES) as u64;
         let count = end.saturating_sub(first).min(wanted);
-        let Some(memory) = self.memory.upgrade() else { return Ok(0) };
         let states = memory.page_states(first..first.saturating_add(count));
         let mut done = 0;
         for (place, state) in buffer.chunks_exact_mut(ENTRY_BYTES).zip(states) {
