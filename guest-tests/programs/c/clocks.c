@@ -109,6 +109,15 @@ static void sleeping_until(void) {
   struct timespec odd[] = {{0, -1}, {0, 1000000000}, {-1, 0}};
   for (size_t i = 0; i < COUNT(odd); i++) CHECK_ERRNO(nanosleep(&odd[i], NULL), EINVAL);
   CHECK_EQ(clock_nanosleep(CLOCK_THREAD_CPUTIME_ID, 0, &odd[0], NULL), EINVAL);
+  // The library refuses this clock by itself; the kernel has no sleeps on it. Of others it reads the time before it looks closer.
+  struct timespec moment = {0, 1};
+  CHECK_ERRNO(syscall(SYS_clock_nanosleep, CLOCK_THREAD_CPUTIME_ID, 0, 8, NULL), EOPNOTSUPP);
+  CHECK_ERRNO(syscall(SYS_clock_nanosleep, CLOCK_MONOTONIC_COARSE, 0, 8, NULL), EOPNOTSUPP);
+  CHECK_ERRNO(syscall(SYS_clock_nanosleep, CLOCK_REALTIME_ALARM, 0, 8, NULL), EFAULT);
+  CHECK_ERRNO(syscall(SYS_clock_nanosleep, ~0 * 8 + 6, 0, 8, NULL), EFAULT); // The caller's thread.
+  CHECK_ERRNO(syscall(SYS_clock_nanosleep, ~0 * 8 + 6, 0, &moment, NULL), EINVAL);
+  CHECK_ERRNO(syscall(SYS_clock_nanosleep, ~4000000 * 8 + 2, 0, 8, NULL), EFAULT); // A process that is not there.
+  CHECK_ERRNO(syscall(SYS_clock_nanosleep, ~4000000 * 8 + 2, 0, &moment, NULL), EINVAL);
   CHECK_EQ(clock_nanosleep(77, 0, &(struct timespec){0, 1}, NULL), EINVAL);
   CHECK_ERRNO(syscall(SYS_nanosleep, 8, NULL), EFAULT);
 }

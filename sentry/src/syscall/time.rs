@@ -327,22 +327,30 @@ fn nanosleep(
 
 fn clock_nanosleep(
     task: &mut CurrentTask,
-    clock: ClockId,
+    number: i32,
     flags: u32,
     request: UserPointer<Timespec>,
     remaining: UserPointer<Timespec>,
 ) -> Result<(), Errno> {
-    match clock {
-        ClockId::System(clock) if !clock.has_timers() => return Err(Errno::EOPNOTSUPP),
-        // A thread's own clock stands still while it sleeps.
-        ClockId::Cpu(clock) if clock.is_thread && [0, task.task().tid()].contains(&clock.id) => {
-            return Err(Errno::EINVAL);
-        }
-        _ => {}
+    let clock = ClockId::from_raw(number)?;
+    let has_sleeps = match clock {
+        ClockId::System(clock) => clock.has_timers(),
+        // By this name Linux knows no sleeps on it at all; by its others they are invalid.
+        ClockId::Cpu(_) => number != uapi::CLOCK_THREAD_CPUTIME_ID.cast_signed(),
+    };
+    if !has_sleeps {
+        return Err(Errno::EOPNOTSUPP);
     }
-    check_no_alarm(clock)?;
-    let source = time_source(task, clock)?;
     let time = duration_from_timespec(request.read(task)?)?;
+    check_no_alarm(clock)?;
+    if let ClockId::Cpu(clock) = clock
+        && clock.is_thread
+        && [0, task.task().tid()].contains(&clock.id)
+    {
+        // A thread's own clock stands still while it sleeps.
+        return Err(Errno::EINVAL);
+    }
+    let source = time_source(task, clock)?;
     if flags & uapi::TIMER_ABSTIME == 0 {
         let until = source.now().saturating_add(time);
         return sleep_on(task, clock, until, remaining);
