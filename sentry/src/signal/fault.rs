@@ -38,7 +38,8 @@ impl TrapState {
     /// After a page fault in user mode.
     pub fn of_page_fault(address: VirtualAddress, access: Access, is_mapped: bool) -> Self {
         // Error code bits (SDM 3A 4.7): present, write, user, instruction fetch.
-        let error_code = u64::from(is_mapped)
+        // Of what lies beyond user memory nothing is told: it counts as present.
+        let error_code = u64::from(is_mapped || address >= VirtualAddress::USER_END)
             | u64::from(access.contains(Access::WRITE)) << 1
             | 1 << 2
             | u64::from(access.contains(Access::EXECUTE)) << 4;
