@@ -2,6 +2,7 @@
 // low addresses, of the numbers of watches, and of how much sockets queue or peek at.
 
 #include "check.h"
+#include <linux/random.h>
 #include <netinet/in.h>
 #include <poll.h>
 #include <sched.h>
@@ -26,6 +27,25 @@ static void random_devices(void) {
   OK(ioctl(other, _IOR('R', 0x00, int), &bits));
   CHECK_EQ(bits, 256);
   CHECK_ERRNO(ioctl(other, TIOCGWINSZ, &bits), EINVAL);
+  // Who administers the system may add to the pool.
+  struct { int bits, size; } nothing = {0, 0}, negative = {-1, 0};
+  bits = 0;
+  OK(ioctl(other, RNDADDTOENTCNT, &bits));
+  OK(ioctl(blocking, RNDADDENTROPY, &nothing));
+  OK(ioctl(blocking, RNDZAPENTCNT));
+  OK(ioctl(blocking, RNDRESEEDCRNG));
+  bits = -1;
+  CHECK_ERRNO(ioctl(other, RNDADDTOENTCNT, &bits), EINVAL);
+  CHECK_ERRNO(ioctl(other, RNDADDENTROPY, &negative), EINVAL);
+  CHECK_ERRNO(ioctl(other, RNDADDENTROPY, NULL), EFAULT);
+  pid_t pid;
+  IN_CHILD(pid) {
+    OK(setresuid(1000, 1000, 1000));
+    CHECK_ERRNO(ioctl(other, RNDADDENTROPY, &nothing), EPERM);
+    CHECK_ERRNO(ioctl(other, RNDZAPENTCNT), EPERM);
+    OK(ioctl(other, RNDGETENTCNT, &bits));
+  }
+  WAIT_OK(pid);
 }
 
 static void kernel_log(void) {

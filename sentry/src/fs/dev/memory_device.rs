@@ -1,5 +1,7 @@
 //! The devices with major number 1: null, zero, full, random, urandom (`man 4 null`, `full`, `random`), and kmsg.
 
+mod entropy;
+
 use std::any::Any;
 use std::sync::Arc;
 
@@ -98,15 +100,8 @@ impl File for MemoryDevice {
     }
 
     fn ioctl(&self, request: u32, argument: u64, caller: &dyn Caller) -> Result<usize, Errno> {
-        /// `RNDGETENTCNT` (`man 4 random`).
-        const GET_ENTROPY_COUNT: u32 = 0x8004_5200;
-        /// Bits that the pool has once it is ready.
-        const ENTROPY_BITS: i32 = 256;
-        match (self.kind, request) {
-            (Kind::Random | Kind::Urandom, GET_ENTROPY_COUNT) => {
-                caller.memory().write_object(VirtualAddress(argument), &ENTROPY_BITS).map(|()| 0)
-            }
-            (Kind::Random | Kind::Urandom, _) => Err(Errno::EINVAL),
+        match self.kind {
+            Kind::Random | Kind::Urandom => entropy::control(request, VirtualAddress(argument), caller),
             _ => Err(Errno::ENOTTY),
         }
     }
