@@ -1,5 +1,6 @@
 // mremap: growing in place, moving, shrinking, fixed targets, what keeps its content, refusals.
 #include "check.h"
+#include <sys/resource.h>
 
 #ifndef MREMAP_DONTUNMAP
 #define MREMAP_DONTUNMAP 4
@@ -66,6 +67,13 @@ static void leaving_the_old_place_mapped(void) {
   CHECK(is_readable(area));
   for (int page = 0; page < 3; page++) CHECK_EQ(area[page * PAGE], 0);
   OK(munmap(area, 3 * PAGE));
+  // A place that is asked for is a wish, but one that could be granted.
+  char *unsuitable[] = {(char *)1, moved, moved + 2 * PAGE, (char *)-PAGE};
+  for (size_t i = 0; i < COUNT(unsuitable); i++) {
+    CHECK(mremap(moved, 3 * PAGE, 3 * PAGE, MREMAP_MAYMOVE | MREMAP_DONTUNMAP, unsuitable[i]) == MAP_FAILED);
+    CHECK_EQ(errno, EINVAL);
+  }
+  check_filled(moved, 3);
   OK(munmap(moved, 3 * PAGE));
 }
 
@@ -123,6 +131,22 @@ static void refusals(void) {
   check_filled(area, 2);
 }
 
+// Who may lock any memory is not held back by the limit, not even by one that was lowered since.
+static void locked_memory_grows_with_the_privilege(void) {
+  pid_t pid;
+  IN_CHILD(pid) {
+    char *area = filled(1);
+    OK(mlock(area, PAGE));
+    OK(setrlimit(RLIMIT_MEMLOCK, &(struct rlimit){PAGE, PAGE}));
+    area = mremap(area, PAGE, 4 * PAGE, MREMAP_MAYMOVE);
+    CHECK(area != MAP_FAILED);
+    OK(setresuid(1000, 1000, 1000));
+    CHECK(mremap(area, 4 * PAGE, 5 * PAGE, MREMAP_MAYMOVE) == MAP_FAILED);
+    CHECK_EQ(errno, EAGAIN);
+  }
+  WAIT_OK(pid);
+}
+
 static void realloc_of_large_blocks(void) {
   unsigned *block = malloc(1 << 20);
   for (unsigned i = 0; i < (1 << 20) / 4; i++) block[i] = i;
@@ -144,6 +168,7 @@ int main(void) {
   part_of_a_mapping_moves();
   shared_mappings_move_and_duplicate();
   refusals();
+  locked_memory_grows_with_the_privilege();
   realloc_of_large_blocks();
   return 0;
 }

@@ -162,10 +162,9 @@ impl Edit<'_> {
         }
         let old = start..start.saturating_add(old_len);
         self.check_unsealed(&(start..old.end.max(start + 1)))?;
-        let target = match flags.contains(RemapFlags::FIXED) {
-            true => Some(check_target(&old, new_address, new_len)?),
-            false => None,
-        };
+        // What stays mapped moves to where is asked for or elsewhere, but what is asked for must make sense.
+        let asked = must_move.then(|| check_target(&old, new_address, new_len)).transpose()?;
+        let target = asked.filter(|_| flags.contains(RemapFlags::FIXED));
         if new_len <= old_len && !must_move {
             if old.end > END_PAGE && new_len < old_len {
                 return Err(Errno::EINVAL);

@@ -280,6 +280,7 @@ fn mremap(
     new_address: VirtualAddress,
 ) -> Result<VirtualAddress, Errno> {
     let flags = u32::try_from(flags).ok().and_then(RemapFlags::from_bits).ok_or(Errno::EINVAL)?;
+    apply_lock_limit(task);
     apply_lowest_address(task, new_address);
     task.memory().mremap(old_address, old_len_bytes, new_len_bytes, flags, new_address, task)
 }
