@@ -1,5 +1,5 @@
 // ioctl(2) on sockets of all families: which requests look for a link, which are unknown, and what tells of namespaces and bridges.
-#include "check.h"
+#include "inet.h"
 #include <linux/sockios.h>
 #include <net/if.h>
 #include <sched.h>
@@ -78,6 +78,29 @@ static void old_bridges(int socket) {
   CHECK_ERRNO(ioctl(socket, SIOCGIFBR, list), ENOMEM);
 }
 
+// IPv6 has a structure of its own for the addresses of links.
+static void addresses_v6(void) {
+  struct {
+    struct in6_addr address;
+    unsigned prefix;
+    int device;
+  } request = {.prefix = 64, .device = 1};
+  CHECK_EQ(inet_pton(AF_INET6, "fd00::7", &request.address), 1);
+  int six = OK(socket(AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+  struct ifreq up = {.ifr_name = "lo", .ifr_flags = IFF_UP};
+  OK(ioctl(six, SIOCSIFFLAGS, &up));
+  OK(ioctl(six, SIOCSIFADDR, &request));
+  CHECK_ERRNO(ioctl(six, SIOCSIFADDR, &request), EEXIST);
+  OK(ioctl(six, SIOCDIFADDR, &request));
+  CHECK_ERRNO(ioctl(six, SIOCDIFADDR, &request), EADDRNOTAVAIL);
+  request.prefix = 129;
+  CHECK_ERRNO(ioctl(six, SIOCSIFADDR, &request), EINVAL);
+  request.prefix = 64;
+  request.device = 77;
+  CHECK_ERRNO(ioctl(six, SIOCSIFADDR, &request), ENODEV);
+  OK(close(six));
+}
+
 int main(void) {
   OK(unshare(CLONE_NEWNET));
   for (size_t i = 0; i < COUNT(kinds); i++) {
@@ -88,5 +111,6 @@ int main(void) {
     old_bridges(any);
     OK(close(any));
   }
+  addresses_v6();
   return 0;
 }

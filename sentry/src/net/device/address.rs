@@ -26,6 +26,15 @@ pub struct InterfaceAddress {
     pub route_metric: u32,
 }
 
+/// How far an IPv6 address reaches.
+pub fn scope_of(address: IpAddr) -> AddressScope {
+    match address {
+        IpAddr::V6(address) if address.is_loopback() => AddressScope::Host,
+        IpAddr::V6(address) if address.is_unicast_link_local() => AddressScope::Link,
+        _ => AddressScope::Universe,
+    }
+}
+
 impl InterfaceAddress {
     /// A permanent address of this scope.
     pub fn new(network: IpNet, scope: AddressScope) -> Self {

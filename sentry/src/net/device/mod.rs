@@ -13,7 +13,7 @@ mod tests;
 
 use std::collections::BTreeMap;
 
-pub use address::InterfaceAddress;
+pub use address::{InterfaceAddress, scope_of};
 pub use cable::CableEnd;
 pub use link::{Link, LinkKind, LinkTuning};
 pub use name::LinkName;

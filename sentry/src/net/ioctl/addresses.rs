@@ -1,8 +1,8 @@
-//! Requests about the IPv4 addresses of links.
+//! Requests about the addresses of links.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use ipnet::{IpNet, Ipv4Net};
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use linux_raw_sys::ioctl::{
     SIOCGIFADDR, SIOCGIFBRDADDR, SIOCGIFDSTADDR, SIOCSIFADDR, SIOCSIFBRDADDR, SIOCSIFNETMASK,
 };
@@ -16,7 +16,7 @@ use crate::Errno;
 use crate::fs::Caller;
 use crate::net::NetworkNamespace;
 use crate::net::configuration::AddressPattern;
-use crate::net::device::{InterfaceAddress, Link};
+use crate::net::device::{InterfaceAddress, Link, scope_of};
 use crate::platform::VirtualAddress;
 
 /// `struct ifconf`.
@@ -126,6 +126,36 @@ pub(super) fn set(namespace: &NetworkNamespace, request: u32, asked: &InterfaceR
     }
     let flags = new.flags.difference(AddressFlags::Secondary);
     Ok(namespace.configuration().add_address(link.index, InterfaceAddress { flags, ..new }, false)?)
+}
+
+/// `struct in6_ifreq`.
+#[derive(Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+struct Ipv6Request {
+    address: [u8; 16],
+    prefix_len: u32,
+    device: u32,
+}
+
+/// Gives a link an IPv6 address (SIOCSIFADDR), or takes one away (SIOCDIFADDR).
+pub(super) fn change_v6(
+    namespace: &NetworkNamespace,
+    (request, place): (u32, VirtualAddress),
+    caller: &dyn Caller,
+) -> Result<usize, Errno> {
+    let asked: Ipv6Request = caller.memory().read_object(place)?;
+    let address = Ipv6Addr::from(asked.address);
+    let len = u8::try_from(asked.prefix_len).map_err(|_| Errno::EINVAL)?;
+    let network = IpNet::from(Ipv6Net::new(address, len).map_err(|_| Errno::EINVAL)?);
+    let configuration = namespace.configuration();
+    if request == SIOCSIFADDR {
+        let scope = scope_of(address.into());
+        configuration.add_address(asked.device, InterfaceAddress::new(network, scope), false)?;
+    } else {
+        let pattern = AddressPattern { local: Some(address.into()), label: None, network: Some(network) };
+        configuration.delete_address(asked.device, true, &pattern)?;
+    }
+    Ok(0)
 }
 
 /// An address in the network of its class.

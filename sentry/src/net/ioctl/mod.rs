@@ -1,4 +1,4 @@
-//! ioctl(2) on sockets of any family that is about links (`man 7 netdevice`), and on those of IPv4 about addresses.
+//! ioctl(2) on sockets of any family that is about links (`man 7 netdevice`), and on those of IPv4 and IPv6 about addresses.
 
 mod addresses;
 mod bridges;
@@ -9,11 +9,11 @@ mod routes;
 use std::sync::Arc;
 
 use linux_raw_sys::ioctl::{
-    SIOCADDMULTI, SIOCDELMULTI, SIOCGIFADDR, SIOCGIFBRDADDR, SIOCGIFCONF, SIOCGIFDSTADDR, SIOCGIFFLAGS,
-    SIOCGIFHWADDR, SIOCGIFINDEX, SIOCGIFMAP, SIOCGIFMETRIC, SIOCGIFMTU, SIOCGIFNAME, SIOCGIFNETMASK,
-    SIOCGIFPFLAGS, SIOCGIFSLAVE, SIOCGIFTXQLEN, SIOCSIFADDR, SIOCSIFBRDADDR, SIOCSIFDSTADDR, SIOCSIFFLAGS,
-    SIOCSIFHWADDR, SIOCSIFHWBROADCAST, SIOCSIFMAP, SIOCSIFMETRIC, SIOCSIFMTU, SIOCSIFNAME, SIOCSIFNETMASK,
-    SIOCSIFPFLAGS, SIOCSIFSLAVE, SIOCSIFTXQLEN,
+    SIOCADDMULTI, SIOCDELMULTI, SIOCDIFADDR, SIOCGIFADDR, SIOCGIFBRDADDR, SIOCGIFCONF, SIOCGIFDSTADDR,
+    SIOCGIFFLAGS, SIOCGIFHWADDR, SIOCGIFINDEX, SIOCGIFMAP, SIOCGIFMETRIC, SIOCGIFMTU, SIOCGIFNAME,
+    SIOCGIFNETMASK, SIOCGIFPFLAGS, SIOCGIFSLAVE, SIOCGIFTXQLEN, SIOCSIFADDR, SIOCSIFBRDADDR, SIOCSIFDSTADDR,
+    SIOCSIFFLAGS, SIOCSIFHWADDR, SIOCSIFHWBROADCAST, SIOCSIFMAP, SIOCSIFMETRIC, SIOCSIFMTU, SIOCSIFNAME,
+    SIOCSIFNETMASK, SIOCSIFPFLAGS, SIOCSIFSLAVE, SIOCSIFTXQLEN,
 };
 use linux_raw_sys::ioctl::{SIOCADDRT, SIOCDARP, SIOCDELRT, SIOCGARP, SIOCRTMSG, SIOCSARP};
 use linux_raw_sys::ioctl::{SIOCGIFBR, SIOCGSTAMP, SIOCGSTAMP_NEW, SIOCGSTAMPNS_NEW, SIOCSIFBR};
@@ -106,6 +106,10 @@ fn serve_links(
         SIOCADDRT | SIOCDELRT if is_inet || family == AF_INET6 => {
             let family = if is_inet { AF_INET } else { family };
             return routes::serve(namespace, family, (request, argument), caller);
+        }
+        SIOCSIFADDR | SIOCDIFADDR if family == AF_INET6 => {
+            check_administers(namespace, caller)?;
+            return addresses::change_v6(namespace, (request, place), caller);
         }
         SIOCRTMSG if family == AF_INET => return Err(Errno::EINVAL),
         SIOCADDRT..=SIOCRTMSG => return Err(Errno::ENOTTY),

@@ -11,7 +11,7 @@ use netlink_packet_route::address::{
 use super::{Message, family_of, includes, is_ipv6};
 use crate::Errno;
 use crate::net::configuration::{AddressPattern, NetworkConfiguration, Refusal, Snapshot};
-use crate::net::device::InterfaceAddress;
+use crate::net::device::{InterfaceAddress, scope_of};
 
 /// A lifetime without end (`INFINITY_LIFE_TIME`).
 const FOREVER: u32 = u32::MAX;
@@ -132,16 +132,6 @@ fn check_lifetimes(lifetimes: &CacheInfo) -> Result<(), Refusal> {
             Err(Refusal::new(Errno::EINVAL, "address lifetime invalid"))
         }
         _ => Err(Refusal::new(Errno::EOPNOTSUPP, "addresses do not expire")),
-    }
-}
-
-/// How far an IPv6 address reaches.
-fn scope_of(address: IpAddr) -> netlink_packet_route::address::AddressScope {
-    use netlink_packet_route::address::AddressScope;
-    match address {
-        IpAddr::V6(address) if address.is_loopback() => AddressScope::Host,
-        IpAddr::V6(address) if address.is_unicast_link_local() => AddressScope::Link,
-        _ => AddressScope::Universe,
     }
 }
 
