@@ -385,7 +385,7 @@ static void pressure_takes_one_trigger_a_file(void) {
 // - /proc/kpagecount, kpageflags, kpagecgroup, kcore, vmcore: they show the kernel's memory, of which a guest is shown nothing;
 // - /proc/fs/ext4, jbd2, xfs, nfsd and /proc/sys/fs/xfs, quota: those of file systems that keep no such figures here;
 // - /proc/sys/kernel/acct, ftrace_enabled, firmware_config: they steer what there is not;
-// - /proc/sys/net/bridge, netfilter, mptcp and /proc/net/nf_*, ip_tables_*: there is no packet filter and no MPTCP;
+// - /proc/sys/net/bridge, netfilter, mptcp and /proc/net/nf_*: nothing tracks connections that could be listed, and there is no MPTCP;
 // - /sys/module/*, /sys/bus/*, /sys/firmware/*, cpufreq, cpuidle, thermal, /sys/kernel/{btf,slab,mm/ksm}: there are no modules, no
 //   buses, no firmware, no control of the processor, no slabs and no merging.
 int main(void) {

@@ -12,6 +12,7 @@ mod ipc;
 mod landlock;
 mod memory;
 mod mount;
+mod netfilter;
 mod perf;
 mod process;
 mod seccomp;
@@ -40,6 +41,11 @@ pub(crate) use ipc::{IpcPerm, MsgInfo, MsqidDs, SemInfo, SemidDs, ShmInfo, ShmLi
 pub(crate) use landlock::{LandlockNetPortAttr, LandlockPathBeneathAttr, LandlockRulesetAttr};
 pub(crate) use memory::{Cachestat, CachestatRange, Iovec, ProcmapQuery};
 pub(crate) use mount::{MntIdReq, MountNamespaceInfo, Statmount, fsconfig_command};
+pub(crate) use netfilter::{
+    Ip6tEntry, IptEntry, IptGetEntries, IptGetinfo, IptIcmp, IptInterfaces, IptReplace, IptTtl, XtAddrtype,
+    XtConntrack, XtCounters, XtCountersInfo, XtEntryHead, XtGetRevision, XtIprange, XtLength, XtLog, XtMark,
+    XtMultiport, XtOwner, XtRateinfo, XtTcp, XtUdp,
+};
 pub(crate) use perf::PerfEventAttr;
 pub(crate) use process::{
     CapabilityData, CapabilityHeader, CloneArgs, FutexWaitv, KcmpEpollSlot, PidfdInfo, Rusage, SchedAttr,

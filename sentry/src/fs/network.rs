@@ -52,6 +52,16 @@ pub enum NetworkTable {
     Raw,
     /// `raw6`.
     Raw6,
+    /// `ip_tables_matches`.
+    RuleMatches,
+    /// `ip6_tables_matches`.
+    RuleMatches6,
+    /// `ip_tables_names`.
+    RuleTables,
+    /// `ip6_tables_names`.
+    RuleTables6,
+    /// `ip_tables_targets` and `ip6_tables_targets`.
+    RuleTargets,
     /// `route`.
     Routes,
     /// `rt6_stats`.

@@ -49,6 +49,7 @@
 //! | sockets, also those that nobody has accepted | backlogs, `somaxconn` | ENFILE, ENOMEM, ENOBUFS | `unix_connections`, `tcp_connections` |
 //! | connections closed while something is on its way | 4,096 a network namespace | a reset | `orphans` |
 //! | ports in TIME_WAIT, not charged | 16,384 a protocol and network namespace, 4,096 that are told of | the oldest is free | `lingering_ports` |
+//! | tables of rules for packets, and the datagrams that rules remember | 1 MiB a table; 4,096 a network namespace | ENOMEM; not remembered | |
 //! | what is queued at sockets | their buffers, 128 MiB | ENOBUFS | `unix_streams`, `unix_packets`, `tiny_packets`, `udp_packets` |
 //! | queued signals | RLIMIT_SIGPENDING | EAGAIN, or without their information | `queued_signals` |
 //! | timers | RLIMIT_SIGPENDING | EAGAIN | `timers` |

@@ -19,6 +19,7 @@ pub mod route;
 pub mod tun;
 pub mod unix;
 pub mod wire;
+pub mod xtables;
 
 mod address;
 mod attributes;

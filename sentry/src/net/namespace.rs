@@ -15,6 +15,7 @@ use super::outside::Outside;
 use super::packet::PacketSockets;
 use super::unix::{FilesInFlight, UnixSockets};
 use super::wire::{NamespaceNumbers, Passage, Topology};
+use super::xtables::Xtables;
 use crate::Errno;
 use crate::cred::{Capabilities, Credentials, Identity, Namespace};
 use crate::fs::OpenFiles;
@@ -70,6 +71,8 @@ pub struct NetworkNamespace {
     unix_sockets: Arc<UnixSockets>,
     inet_sockets: InetSockets,
     packet_sockets: PacketSockets,
+    /// The rules for what passes.
+    xtables: Xtables,
     /// The way to the host's network, if the caller has opened one. It leads out of a kernel's first namespace alone.
     outside: OnceLock<Arc<Outside>>,
 }
@@ -97,6 +100,7 @@ impl NetworkNamespace {
             unix_sockets: UnixSockets::new(shared.clone(), namespace.clone()),
             inet_sockets: InetSockets::new(&shared.timekeeper),
             packet_sockets: PacketSockets::default(),
+            xtables: Xtables::default(),
             outside: OnceLock::new(),
             shared,
         })
@@ -179,6 +183,11 @@ impl NetworkNamespace {
     /// Those that see what passes its links.
     pub(super) fn packet_sockets(&self) -> &PacketSockets {
         &self.packet_sockets
+    }
+
+    /// The rules for what passes.
+    pub fn xtables(&self) -> &Xtables {
+        &self.xtables
     }
 
     /// What leads out of the sandbox.

@@ -19,6 +19,17 @@ macro_rules! table {
     };
 }
 
+/// One of tables of rules, which is not for everybody.
+macro_rules! rules {
+    ($name:literal, $table:ident) => {
+        Entry {
+            name: $name,
+            permissions: 0o440,
+            node: Node::Table(|about, _| open(about, NetworkTable::$table), None),
+        }
+    };
+}
+
 /// One that is told as a whole: it is opened, and each write fails.
 macro_rules! figures {
     ($name:literal, $table:ident) => {
@@ -60,8 +71,14 @@ pub(super) static NET: Directory<About> = Directory {
             "Group                            Origin                           Iif      Pkts  Bytes     Wrong  Oifs\n"
         ),
         heading!("ip6_mr_vif", "Interface      BytesIn  PktsIn  BytesOut PktsOut Flags\n"),
+        rules!("ip6_tables_matches", RuleMatches6),
+        rules!("ip6_tables_names", RuleTables6),
+        rules!("ip6_tables_targets", RuleTargets),
         heading!("ip_mr_cache", "Group    Origin   Iif     Pkts    Bytes    Wrong Oifs\n"),
         heading!("ip_mr_vif", "Interface      BytesIn  PktsIn  BytesOut PktsOut Flags Local    Remote\n"),
+        rules!("ip_tables_matches", RuleMatches),
+        rules!("ip_tables_names", RuleTables),
+        rules!("ip_tables_targets", RuleTargets),
         table!("ipv6_route", Ipv6Routes),
         table!("mcfilter", MulticastFilters),
         table!("mcfilter6", MulticastFilters6),

@@ -19,10 +19,11 @@ use super::zero_copy::ZeroCopies;
 use super::{InetSockets, RAW, TCP, UDP, UDP_LITE};
 use crate::Errno;
 use crate::abi::In6Pktinfo;
-use crate::cred::{Capabilities, KernelUid};
+use crate::cred::{Capabilities, KernelGid, KernelUid};
 use crate::fs::Caller;
 use crate::net::level::int;
 use crate::net::route::{RouteQuery, RouteResult};
+use crate::net::xtables::Content;
 use crate::net::{NetworkNamespace, SocketAddress, SocketCommon, SocketKind};
 use crate::network_settings::NetworkSettings;
 
@@ -35,6 +36,7 @@ pub(super) struct InetSocket {
     version: Version,
     network: Arc<NetworkNamespace>,
     uid: KernelUid,
+    gid: KernelGid,
     ip: Mutex<IpOptions>,
     ipv6: Mutex<Ipv6Options>,
     /// The multicast groups that it has joined.
@@ -59,6 +61,7 @@ impl InetSocket {
             version,
             network: network.clone(),
             uid: credentials.fs_uid,
+            gid: credentials.fs_gid,
             ip: Mutex::new(IpOptions::new(settings, kind, (version, protocol))),
             ipv6: Mutex::new(Ipv6Options::new(settings, protocol)),
             memberships: Mutex::default(),
@@ -83,6 +86,7 @@ impl InetSocket {
             version: self.version,
             network: self.network.clone(),
             uid: self.uid,
+            gid: self.gid,
             ip: Mutex::new(self.ip.lock().clone()),
             ipv6: Mutex::new(self.ipv6.lock().clone()),
             memberships: Mutex::default(),
@@ -98,6 +102,11 @@ impl InetSocket {
     /// Whom it belongs to.
     pub(super) fn uid(&self) -> KernelUid {
         self.uid
+    }
+
+    /// What it sends, for rules to look at: whose it is, and its mark.
+    pub(super) fn marked(&self, content: Content) -> Content {
+        Content { owner: Some((self.uid, self.gid)), mark: self.common.options().mark, ..content }
     }
 
     pub(super) fn network(&self) -> &Arc<NetworkNamespace> {

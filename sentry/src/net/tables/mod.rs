@@ -16,6 +16,7 @@ pub(super) use routes::hardware_address;
 pub(super) use sockets::unix;
 
 use super::NetworkNamespace;
+use super::xtables::{self, Family};
 use crate::Errno;
 use crate::cred::UserNamespace;
 use crate::fs::NetworkTable;
@@ -63,6 +64,11 @@ fn of_configuration(namespace: &NetworkNamespace, table: NetworkTable) -> Option
         NetworkTable::PacketTypes => {
             "Type Device      Function\n0800          ip_rcv\n86dd          ipv6_rcv\n".into()
         }
+        NetworkTable::RuleTables => namespace.xtables().names(Family::V4).into(),
+        NetworkTable::RuleTables6 => namespace.xtables().names(Family::V6).into(),
+        NetworkTable::RuleMatches => xtables::listed_matches(Family::V4),
+        NetworkTable::RuleMatches6 => xtables::listed_matches(Family::V6),
+        NetworkTable::RuleTargets => xtables::listed_targets(),
         NetworkTable::Routes => configuration.look(|all| routes::ipv4(&all)),
         NetworkTable::Ipv6RouteStatistics => configuration.look(|all| routes::ipv6_statistics(&all)),
         NetworkTable::Snmp => snmp::snmp(namespace),

@@ -12,6 +12,7 @@ use crate::net::NetworkNamespace;
 use crate::net::device::{LinkKind, Traffic};
 use crate::net::route::{Neighbour, RouteQuery, RouteResult};
 use crate::net::tun;
+use crate::net::xtables::{Between, Content, Hook, Rejection, Verdict};
 
 /// What is sent, as far as its way depends on it.
 #[derive(Clone, Copy, Debug)]
@@ -24,6 +25,8 @@ pub struct Packet {
     pub ttl: u8,
     /// The type of service.
     pub tos: u8,
+    /// What it holds, for rules to look at.
+    pub content: Content,
 }
 
 /// Where a packet arrives.
@@ -50,6 +53,16 @@ pub enum Refusal {
     Prohibited,
     /// It has been passed on too often.
     Expired,
+    /// The rules of who has it say so.
+    Rejected(Rejection),
+}
+
+impl Landing {
+    /// What the rules say of a packet where it arrives.
+    pub fn judge(&self, packet: &Packet) -> Verdict {
+        let packet = Packet { ttl: self.ttl, ..*packet };
+        self.network.judge(Hook::Input, &packet, Between::coming(self.device))
+    }
 }
 
 /// What becomes of a packet.
@@ -70,6 +83,7 @@ impl Refusal {
         match self {
             Self::NetUnreachable => Errno::ENETUNREACH,
             Self::HostUnreachable | Self::Prohibited | Self::Expired => Errno::EHOSTUNREACH,
+            Self::Rejected(rejection) => rejection.errno(),
         }
     }
 
@@ -84,6 +98,7 @@ impl Refusal {
             (Self::HostUnreachable, false) => [1, 3],
             (Self::Prohibited, false) => [1, 1],
             (Self::Expired, false) => [3, 0],
+            (Self::Rejected(rejection), _) => rejection.icmp(),
         }
     }
 }
@@ -98,7 +113,7 @@ pub fn send(network: &Arc<NetworkNamespace>, route: &RouteResult, packet: &Packe
         passed: Vec::new(),
     };
     if matches!(route.kind, RouteType::Broadcast | RouteType::Multicast) {
-        return Fate::Arrives(hop.land_everywhere());
+        return Fate::Arrives(hop.land_everywhere(packet));
     }
     loop {
         if hop.leads_to_program() {
@@ -112,7 +127,7 @@ pub fn send(network: &Arc<NetworkNamespace>, route: &RouteResult, packet: &Packe
         };
         match station.network.configuration().address_kind(packet.destination) {
             RouteType::Local if !packet.destination.is_loopback() => {
-                return Fate::Arrives(vec![hop.land(station)]);
+                return hop.arrive(station, packet);
             }
             RouteType::Unicast => {}
             _ => return Fate::Lost,
@@ -150,8 +165,19 @@ impl Hop {
     }
 
     /// Everybody on the segment, for what is sent to many.
-    fn land_everywhere(&self) -> Vec<Landing> {
-        stations(&self.network, self.device).into_iter().map(|station| self.land(station)).collect()
+    fn land_everywhere(&self, packet: &Packet) -> Vec<Landing> {
+        let landings = stations(&self.network, self.device).into_iter().map(|station| self.land(station));
+        landings.filter(|landing| landing.judge(packet) == Verdict::Accept).collect()
+    }
+
+    /// The one that the packet is for, if its rules let it in.
+    fn arrive(&self, station: Station, packet: &Packet) -> Fate {
+        let landing = self.land(station);
+        match landing.judge(packet) {
+            Verdict::Accept => Fate::Arrives(vec![landing]),
+            Verdict::Drop => Fate::Lost,
+            Verdict::Reject(rejection) => Fate::Refused(packet.destination, Refusal::Rejected(rejection)),
+        }
     }
 
     fn land(&self, station: Station) -> Landing {
@@ -204,6 +230,12 @@ impl Hop {
         let is_outward = self.network.outside().is_some_and(|outside| outside.is_through(&route));
         if route.kind != RouteType::Unicast || route.is_loopback || is_outward {
             return Err(Fate::Lost);
+        }
+        let between = Between { coming: Some(came_by), leaving: Some(route.device) };
+        match self.network.judge(Hook::Forward, &Packet { ttl: self.ttl, ..*packet }, between) {
+            Verdict::Accept => {}
+            Verdict::Drop => return Err(Fate::Lost),
+            Verdict::Reject(rejection) => return Err(self.refuse(Refusal::Rejected(rejection), packet)),
         }
         self.device = route.device;
         self.next = route.gateway.unwrap_or(packet.destination);

@@ -9,6 +9,7 @@ use crate::cred::{Identity, KernelUid, Namespace as _, NamespaceKind, UserNamesp
 use crate::net::configuration::{LinkChanges, NewLink};
 use crate::net::device::{InterfaceAddress, LinkKind};
 use crate::net::route::RouteQuery;
+use crate::net::xtables::Content;
 use crate::net::{KernelSockets, NetworkNamespace};
 
 fn first() -> Arc<NetworkNamespace> {
@@ -44,7 +45,11 @@ fn lay(near: &Arc<NetworkNamespace>, far: &Arc<NetworkNamespace>, names: [&str; 
 fn fate(network: &Arc<NetworkNamespace>, destination: &str, ttl: u8) -> Fate {
     let destination: IpAddr = destination.parse().unwrap();
     let route = network.configuration().route(&RouteQuery::to(destination)).unwrap();
-    send(network, &route, &Packet { source: route.source, destination, ttl, tos: 0 })
+    send(
+        network,
+        &route,
+        &Packet { source: route.source, destination, ttl, tos: 0, content: Content::default() },
+    )
 }
 
 fn arrives_in(fate: &Fate, network: &Arc<NetworkNamespace>) -> bool {
@@ -105,6 +110,7 @@ fn a_router_passes_on_what_has_hops_left_if_it_is_to() {
         destination: "10.0.2.2".parse().unwrap(),
         ttl,
         tos: 0,
+        content: Content::default(),
     };
     let through = via(&near, "10.0.1.1");
     assert!(matches!(send(&near, &through, &packet(9)), Fate::Lost));

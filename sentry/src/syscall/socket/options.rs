@@ -9,6 +9,8 @@ use crate::Errno;
 use crate::abi::Ucred;
 use crate::cred::Gid;
 use crate::fs::Fd;
+use crate::heap::HeapCharge;
+use crate::net::xtables::{self, RuleTables};
 use crate::net::{Socket, level};
 use crate::syscall::arguments::UserPointer;
 use crate::task::CurrentTask;
@@ -28,6 +30,9 @@ pub(super) fn getsockopt(
     len_bytes: UserPointer<i32>,
 ) -> Result<(), Errno> {
     let socket = OpenSocket::find(task, descriptor)?.socket;
+    if let Some(tables) = RuleTables::of(&*socket, level, option, false) {
+        return get_rules(task, &tables, value, len_bytes);
+    }
     if level != uapi::SOL_SOCKET {
         socket.check_option(level, option, false)?;
     }
@@ -61,6 +66,20 @@ pub(super) fn getsockopt(
     let (shown, _) = bytes.split_at(room.min(bytes.len()));
     task.memory().write_bytes(value.address(), shown)?;
     len_bytes.write(task, &i32::try_from(shown.len()).map_err(|_| Errno::EINVAL)?)
+}
+
+/// An option of tables of rules, whose question is in the room for its answer.
+fn get_rules(
+    task: &CurrentTask,
+    tables: &RuleTables,
+    value: UserPointer<u8>,
+    len_bytes: UserPointer<i32>,
+) -> Result<(), Errno> {
+    let room = usize::try_from(len_bytes.read(task)?).map_err(|_| Errno::EINVAL)?;
+    let asked = value.read_array(task, room.min(tables.asked_bytes()))?;
+    let told = tables.get(&asked, room, task)?;
+    task.memory().write_bytes(value.address(), &told)?;
+    len_bytes.write(task, &i32::try_from(told.len()).map_err(|_| Errno::EINVAL)?)
 }
 
 /// SO_GET_FILTER, whose lengths count instructions: without room for any, it tells how many there are.
@@ -116,6 +135,11 @@ pub(super) fn setsockopt(
 ) -> Result<(), Errno> {
     let socket = OpenSocket::find(task, descriptor)?.socket;
     let len_bytes = usize::try_from(len_bytes).map_err(|_| Errno::EINVAL)?;
+    if let Some(tables) = RuleTables::of(&*socket, level, option, true) {
+        let len_bytes = len_bytes.min(xtables::MAX_VALUE_BYTES);
+        let _charge = HeapCharge::transient(len_bytes)?;
+        return tables.set(&value.read_array(task, len_bytes)?, task);
+    }
     let read = |task: &CurrentTask| value.read_array(task, len_bytes.min(MAX_VALUE_BYTES));
     if level != uapi::SOL_SOCKET {
         socket.check_option(level, option, true)?;

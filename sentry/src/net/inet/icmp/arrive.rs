@@ -11,8 +11,13 @@ use crate::net::inet::datagram::{Arrival, Payload};
 use crate::net::inet::{UdpSocket, tap};
 use crate::net::route::{RouteQuery, RouteResult};
 use crate::net::wire::{self, Fate, Landing, Refusal};
+use crate::net::xtables::{Between, ConnectionState, Content, Hook, Verdict};
 use crate::net::{Counter, NetworkNamespace};
 
+/// Types of ICMP and of ICMPv6, and where an echo has what tells it from others.
+const ECHO_REPLY: u8 = 0;
+const ECHO_REPLY_V6: u8 = 129;
+const IDENTIFIER_OFFSET: usize = 4;
 /// The headers of IPv4 and of IPv6.
 const V4_HEADER_BYTES: usize = 20;
 const V6_HEADER_BYTES: usize = 40;
@@ -35,6 +40,33 @@ impl Packet<'_> {
         self.arrival.destination.is_ipv4()
     }
 
+    /// The packet as rules look at it.
+    pub(super) fn judged(&self) -> wire::Packet {
+        let Arrival { source, destination, ttl, tos, .. } = self.arrival;
+        let byte_at = |offset: usize| self.message.get(offset).copied().unwrap_or(0);
+        let port_at = |offset: usize| u16::from_be_bytes([byte_at(offset), byte_at(offset + 1)]);
+        let is_icmp = matches!(self.protocol, ICMP | ICMPV6);
+        // Errors tell of what has been sent before.
+        let is_error = match self.protocol {
+            ICMP => matches!(byte_at(0), 3 | 4 | 5 | 11 | 12),
+            _ => is_icmp && byte_at(0) < 128,
+        };
+        let content = Content {
+            protocol: self.protocol.to_le_bytes()[0],
+            ports: match (is_icmp, byte_at(0)) {
+                (false, _) => [port_at(0), port_at(2)],
+                // An answer goes back where the question came from.
+                (true, ECHO_REPLY | ECHO_REPLY_V6) => [0, port_at(IDENTIFIER_OFFSET)],
+                (true, _) => [port_at(IDENTIFIER_OFFSET), 0],
+            },
+            icmp: [byte_at(0), byte_at(1)],
+            state: if is_error { ConnectionState::Related } else { ConnectionState::New },
+            len_bytes: self.message.len(),
+            ..Content::default()
+        };
+        wire::Packet { source: source.ip(), destination: destination.ip(), ttl, tos, content }
+    }
+
     fn len_bytes(&self) -> usize {
         self.message.len() + if self.is_v4() { V4_HEADER_BYTES } else { V6_HEADER_BYTES }
     }
@@ -42,13 +74,18 @@ impl Packet<'_> {
 
 /// Where a message arrives that leaves a namespace by a route: there, in others, or nowhere.
 pub(super) fn way_of(network: &Arc<NetworkNamespace>, route: &RouteResult, packet: &Packet<'_>) -> Fate {
-    let Arrival { source, destination, ttl, tos, .. } = packet.arrival;
+    let Arrival { destination, ttl, .. } = packet.arrival;
     let passed = network.loopback_passages().filter(|_| route.is_loopback).unwrap_or_default();
     let own = Landing { network: network.clone(), device: route.device, ttl, passed };
+    let sent = packet.judged();
     if route.is_loopback || route.kind == RouteType::Local {
-        return Fate::Arrives(if route.kind == RouteType::Unicast { Vec::new() } else { vec![own] });
+        return match own.judge(&sent) {
+            _ if route.kind == RouteType::Unicast => Fate::Arrives(Vec::new()),
+            Verdict::Accept => Fate::Arrives(vec![own]),
+            Verdict::Drop => Fate::Lost,
+            Verdict::Reject(rejection) => Fate::Refused(destination.ip(), Refusal::Rejected(rejection)),
+        };
     }
-    let sent = wire::Packet { source: source.ip(), destination: destination.ip(), ttl, tos };
     match (wire::send(network, route, &sent), route.kind) {
         (fate, RouteType::Unicast) => fate,
         (Fate::Arrives(mut landings), _) => {
@@ -100,6 +137,9 @@ fn send_answer(network: &Arc<NetworkNamespace>, packet: &Packet<'_>, mut reply: 
     let arrival = Arrival { source: own, destination: source, ttl, device: route.device, ..packet.arrival };
     seal(&mut reply, own.ip(), source.ip());
     let reply = Packet { message: &reply, header: None, arrival, ..*packet };
+    if network.judge(Hook::Output, &reply.judged(), Between::leaving(route.device)) != Verdict::Accept {
+        return;
+    }
     count_sent(network, &reply);
     if let Fate::Arrives(landings) = way_of(network, &route, &reply) {
         for landing in &landings {

@@ -14,7 +14,8 @@ use crate::net::inet::Version;
 use crate::net::inet::control::SendControl;
 use crate::net::inet::datagram::{Arrival, ErrorOrigin, ErrorWay, Payload, QueuedError};
 use crate::net::route::RouteResult;
-use crate::net::wire::{Fate, Refusal};
+use crate::net::wire::{self, Fate, Refusal};
+use crate::net::xtables::{Between, Hook, Verdict};
 
 /// The largest packet beside its header.
 pub(super) const MAX_BYTES: usize = 65_515;
@@ -104,8 +105,7 @@ impl IcmpSocket {
             ttl: whole.get(8).copied().unwrap_or(0),
             ..arrival
         };
-        self.pass(&Packet { protocol, message, header: Some(header), arrival }, route);
-        Ok(())
+        self.pass(&Packet { protocol, message, header: Some(header), arrival }, route)
     }
 
     /// The same for IPv6, where nothing is filled in.
@@ -123,8 +123,7 @@ impl IcmpSocket {
             ..arrival
         };
         let protocol = byte_at(V6_PROTOCOL_OFFSET).into();
-        self.pass(&Packet { protocol, message, header: None, arrival }, route);
-        Ok(())
+        self.pass(&Packet { protocol, message, header: None, arrival }, route)
     }
 
     /// Sends what comes behind a header.
@@ -150,13 +149,27 @@ impl IcmpSocket {
             None if identifier.is_some() => seal(&mut message, ends.0, ends.1),
             None => {}
         }
-        self.pass(&Packet { protocol, message: &message, header: None, arrival }, route);
-        Ok(())
+        self.pass(&Packet { protocol, message: &message, header: None, arrival }, route)
     }
 
     /// Hands a message to all whom it is for, wherever they are; a router that sends it back is told of.
-    fn pass(&self, packet: &Packet<'_>, route: &RouteResult) {
+    ///
+    /// # Errors
+    /// EPERM: the rules of its namespace do not let it out.
+    fn pass(&self, packet: &Packet<'_>, route: &RouteResult) -> Result<(), Errno> {
         let network = self.inet.network();
+        let judged = packet.judged();
+        let judged = wire::Packet { content: self.inet.marked(judged.content), ..judged };
+        match network.judge(Hook::Output, &judged, Between::leaving(route.device)) {
+            Verdict::Accept => {}
+            Verdict::Drop => return Err(Errno::EPERM),
+            Verdict::Reject(rejection) => {
+                let refused = (packet.arrival.destination.ip(), Refusal::Rejected(rejection));
+                tell_of_router(network, packet, refused);
+                self.learn_of_router(packet, refused);
+                return Err(Errno::EPERM);
+            }
+        }
         count_sent(network, packet);
         match way_of(network, route, packet) {
             Fate::Arrives(landings) => landings.iter().for_each(|landing| arrive(landing, packet)),
@@ -166,6 +179,7 @@ impl IcmpSocket {
             }
             Fate::Unresolved | Fate::Lost => {}
         }
+        Ok(())
     }
 
     /// One who wants to know is told that a router has sent a message back.

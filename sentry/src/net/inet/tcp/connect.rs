@@ -16,16 +16,24 @@ use crate::net::inet::spreading::choose;
 use crate::net::options::SEND_BUFFER_LOCK;
 use crate::net::outside::Outside;
 use crate::net::route::RouteResult;
+use crate::net::wire::Packet;
+use crate::net::xtables::{Between, Content, Hook, Verdict};
 use crate::net::{Counter, SocketCommon};
 use crate::net::{SocketAddress, SocketOptions};
 
 /// What leads to a peer.
-enum Way {
-    /// It is in the same namespace.
+pub(super) struct Way {
+    route: RouteResult,
+    end: End,
+}
+
+/// Where it ends.
+enum End {
+    /// In the same namespace.
     Own,
     Outside(Arc<Outside>),
-    /// It is in another namespace, by this route.
-    Wire(RouteResult),
+    /// In another namespace.
+    Wire,
 }
 
 impl TcpSocket {
@@ -67,12 +75,7 @@ impl TcpSocket {
         }
         self.inet.check_scope(destination)?;
         let (remote, way) = self.begin(destination)?;
-        let established = match &way {
-            Way::Own => self.establish(remote),
-            Way::Outside(outside) => self.establish_outside(remote, outside),
-            Way::Wire(route) => self.establish_by_wire(remote, route),
-        };
-        match established {
+        match self.establish_on(remote, &way) {
             Ok(()) if waits => {
                 self.report();
                 self.connected_at_last();
@@ -87,6 +90,8 @@ impl TcpSocket {
                 | Errno::ECONNRESET
                 | Errno::EHOSTUNREACH
                 | Errno::ENETUNREACH
+                | Errno::ENOPROTOOPT
+                | Errno::EACCES
                 | Errno::ETIMEDOUT),
             ) if !waits => {
                 self.fail_connect(error);
@@ -145,21 +150,77 @@ impl TcpSocket {
         }
         let own = state.bound.as_ref().map(|bound| bound.address.ip());
         let route = self.inet.route(destination, own)?;
-        let outside = self.inet.network().outside().filter(|outside| outside.is_through(&route));
-        let way = match (route.kind, outside) {
-            (RouteType::Local, _) => Way::Own,
-            (RouteType::Unicast, Some(outside)) => Way::Outside(outside.clone()),
-            (RouteType::Unicast, None) if !route.is_loopback => Way::Wire(route.clone()),
-            _ => return Err(Errno::ENETUNREACH),
-        };
+        let way = self.way_by(route)?;
         let mut remote = destination;
-        remote.set_ip(route.destination);
-        self.settle_own(&mut state, route.source)?;
+        remote.set_ip(way.route.destination);
+        self.settle_own(&mut state, way.route.source)?;
         state.error = None;
         state.is_shut = false;
         state.role = Role::Connecting { remote, wire: None };
         self.inet.network().counters().add(Counter::TcpActiveOpens, 1);
         Ok((remote, way))
+    }
+
+    /// Where a route leads.
+    ///
+    /// # Errors
+    /// ENETUNREACH: to nobody that could be connected to.
+    pub(super) fn way_by(&self, route: RouteResult) -> Result<Way, Errno> {
+        let outside = self.inet.network().outside().filter(|outside| outside.is_through(&route));
+        let end = match (route.kind, outside) {
+            (RouteType::Local, _) => End::Own,
+            (RouteType::Unicast, Some(outside)) => End::Outside(outside.clone()),
+            (RouteType::Unicast, None) if !route.is_loopback => End::Wire,
+            _ => return Err(Errno::ENETUNREACH),
+        };
+        Ok(Way { route, end })
+    }
+
+    /// Connects to whoever listens at the end of a way, as far as the rules on it allow.
+    ///
+    /// # Errors
+    /// As `establish`; what a router or a rule says; EAGAIN while nothing answers.
+    pub(super) fn establish_on(&self, remote: SocketAddr, way: &Way) -> Result<(), Errno> {
+        let syn = self.syn(remote, way.route.device)?;
+        let network = self.inet.network();
+        self.heed(network.judge(Hook::Output, &syn, Between::leaving(way.route.device)))?;
+        match &way.end {
+            End::Own => {
+                self.pass_loopback(&syn)?;
+                self.establish(remote)
+            }
+            End::Outside(outside) => self.establish_outside(remote, outside),
+            End::Wire => self.establish_by_wire(remote, &way.route, &syn),
+        }
+    }
+
+    /// The packet that asks to be connected.
+    fn syn(&self, remote: SocketAddr, device: u32) -> Result<Packet, Errno> {
+        let own = self.state.lock().bound.as_ref().ok_or(Errno::ECONNREFUSED)?.address;
+        let (ttl, tos) = self.inet.ttl_and_tos(remote.ip(), device, &Default::default());
+        let content = self.inet.marked(Content::syn([own.port(), remote.port()]));
+        Ok(Packet { source: own.ip(), destination: remote.ip(), ttl, tos, content })
+    }
+
+    /// The rules of the own namespace let the packet in that asks to be connected, and the answer out and in again.
+    fn pass_loopback(&self, syn: &Packet) -> Result<(), Errno> {
+        let device = crate::net::device::LOOPBACK_INDEX;
+        let network = self.inet.network();
+        self.heed(network.judge(Hook::Input, syn, Between::coming(device)))?;
+        let answer = syn.answer();
+        let passes = |hook, between| network.judge(hook, &answer, between) == Verdict::Accept;
+        let is_answered =
+            passes(Hook::Output, Between::leaving(device)) && passes(Hook::Input, Between::coming(device));
+        if is_answered { Ok(()) } else { Err(self.unanswered()) }
+    }
+
+    /// What rules have said of the packet that asks to be connected.
+    fn heed(&self, verdict: Verdict) -> Result<(), Errno> {
+        match verdict {
+            Verdict::Accept => Ok(()),
+            Verdict::Drop => Err(self.unanswered()),
+            Verdict::Reject(rejection) => Err(rejection.errno()),
+        }
     }
 
     /// Has the own address be `source`, with the port that it has or with any.

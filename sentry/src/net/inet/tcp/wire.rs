@@ -1,6 +1,6 @@
 //! Connections to other namespaces of the kernel: the way there and back, which may be interrupted and come back.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::{Arc, Weak};
 
 use parking_lot::Mutex;
@@ -12,6 +12,7 @@ use crate::Errno;
 use crate::net::NetworkNamespace;
 use crate::net::route::{RouteQuery, RouteResult};
 use crate::net::wire::{self, Fate, Landing, Packet, Passage};
+use crate::net::xtables::{Between, Content, Hook, Verdict};
 
 /// The headers of IPv4 and of IPv6 with TCP's and a time stamp.
 const V4_HEADER_BYTES: u32 = 52;
@@ -30,7 +31,7 @@ pub(super) struct Wire {
 #[derive(Clone)]
 struct Side {
     network: Weak<NetworkNamespace>,
-    ip: IpAddr,
+    address: SocketAddr,
 }
 
 /// The way as it was found when the topology had this generation; `None` where there was none.
@@ -41,16 +42,21 @@ struct Found {
 }
 
 impl Side {
-    fn new(network: &Arc<NetworkNamespace>, ip: IpAddr) -> Self {
-        Self { network: Arc::downgrade(network), ip }
+    fn new(network: &Arc<NetworkNamespace>, address: SocketAddr) -> Self {
+        Self { network: Arc::downgrade(network), address }
     }
 
     /// The links that a packet passes on its way to another end, if it arrives there.
     fn way_to(&self, other: &Self) -> Option<Vec<Passage>> {
         let network = self.network.upgrade()?;
-        let query = RouteQuery { source: Some(self.ip), ..RouteQuery::to(other.ip) };
+        let (source, destination) = (self.address.ip(), other.address.ip());
+        let query = RouteQuery { source: Some(source), ..RouteQuery::to(destination) };
         let route = network.configuration().route(&query).ok()?;
-        let packet = Packet { source: self.ip, destination: other.ip, ttl: u8::MAX, tos: 0 };
+        let content = Content::segment([self.address.port(), other.address.port()]);
+        let packet = Packet { source, destination, ttl: u8::MAX, tos: 0, content };
+        if network.judge(Hook::Output, &packet, Between::leaving(route.device)) != Verdict::Accept {
+            return None;
+        }
         let Fate::Arrives(landings) = wire::send(&network, &route, &packet) else { return None };
         let is_there = |landing: &&Landing| Weak::as_ptr(&other.network) == Arc::as_ptr(&landing.network);
         landings.iter().find(is_there).map(|landing| landing.passed.clone())
@@ -59,7 +65,7 @@ impl Side {
 
 impl Wire {
     fn new(near: Side, far: Side, mtu: u32) -> Arc<Self> {
-        let header_bytes = if near.ip.is_ipv4() { V4_HEADER_BYTES } else { V6_HEADER_BYTES };
+        let header_bytes = if near.address.is_ipv4() { V4_HEADER_BYTES } else { V6_HEADER_BYTES };
         let segment_bytes = mtu.saturating_sub(header_bytes).max(1);
         Arc::new(Self { near, far, segment_bytes, found: Mutex::default() })
     }
@@ -81,7 +87,7 @@ impl Wire {
     }
 
     fn header_bytes(&self) -> u32 {
-        if self.near.ip.is_ipv4() { V4_HEADER_BYTES } else { V6_HEADER_BYTES }
+        if self.near.address.is_ipv4() { V4_HEADER_BYTES } else { V6_HEADER_BYTES }
     }
 
     /// Whether what is sent arrives, and is acknowledged.
@@ -114,7 +120,7 @@ impl Wire {
 
 impl TcpSocket {
     /// Nothing answers a connect: it goes on, and is tried again.
-    fn unanswered(&self) -> Errno {
+    pub(super) fn unanswered(&self) -> Errno {
         self.try_later_to_connect();
         Errno::EAGAIN
     }
@@ -122,7 +128,7 @@ impl TcpSocket {
     /// Tries a connect again that nothing has answered.
     ///
     /// # Errors
-    /// As [`TcpSocket::establish_by_wire`].
+    /// As [`TcpSocket::establish_on`].
     pub(super) fn connect_again(&self) -> Result<(), Errno> {
         let (remote, own) = {
             let state = self.state.lock();
@@ -132,7 +138,7 @@ impl TcpSocket {
             (*remote, bound.address.ip())
         };
         match self.inet.route(remote, Some(own)) {
-            Ok(route) => self.establish_by_wire(remote, &route),
+            Ok(route) => self.establish_on(remote, &self.way_by(route)?),
             Err(_) => Err(self.unanswered()),
         }
     }
@@ -141,18 +147,21 @@ impl TcpSocket {
     ///
     /// # Errors
     /// As `establish`; what a router says; EAGAIN while nothing answers.
-    pub(super) fn establish_by_wire(&self, remote: SocketAddr, route: &RouteResult) -> Result<(), Errno> {
-        let own = self.state.lock().bound.as_ref().ok_or(Errno::ECONNREFUSED)?.address;
-        let (ttl, tos) = self.inet.ttl_and_tos(remote.ip(), route.device, &Default::default());
-        let packet = Packet { source: own.ip(), destination: remote.ip(), ttl, tos };
+    pub(super) fn establish_by_wire(
+        &self,
+        remote: SocketAddr,
+        route: &RouteResult,
+        syn: &Packet,
+    ) -> Result<(), Errno> {
+        let own = SocketAddr::new(syn.source, syn.content.ports[0]);
         let network = self.inet.network();
-        let landing = match wire::send(network, route, &packet) {
+        let landing = match wire::send(network, route, syn) {
             Fate::Arrives(landings) => landings.into_iter().next().ok_or_else(|| self.unanswered())?,
             Fate::Refused(_, refusal) => return Err(refusal.errno()),
             Fate::Unresolved => return Err(Errno::EHOSTUNREACH),
             Fate::Lost => return Err(self.unanswered()),
         };
-        let (near, far) = (Side::new(network, own.ip()), Side::new(&landing.network, remote.ip()));
+        let (near, far) = (Side::new(network, own), Side::new(&landing.network, remote));
         let wire = Wire::new(near, far, route.mtu);
         if !wire.is_open() {
             return Err(self.unanswered());

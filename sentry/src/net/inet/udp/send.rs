@@ -16,6 +16,7 @@ use crate::net::inet::spreading::choose;
 use crate::net::inet::tap;
 use crate::net::route::RouteResult;
 use crate::net::wire::{self, Landing};
+use crate::net::xtables::{Between, Content, Hook, Rejection, Verdict};
 use crate::net::{Counter, SocketMemoryCharge};
 
 /// The largest datagrams: what a packet of 65,535 bytes has left beside the headers.
@@ -26,6 +27,8 @@ const V4_HEADER_BYTES: usize = 28;
 const V6_HEADER_BYTES: usize = 48;
 /// The most datagrams that one send makes (`UDP_MAX_SEGMENTS`).
 const MAX_SEGMENTS: usize = 128;
+/// UDP's own header.
+const UDP_HEADER_BYTES: usize = 8;
 /// How much of a datagram ICMP gives back: what a packet of 576 bytes, or 1,280 of IPv6, has left beside its headers.
 const QUOTED_V4_BYTES: usize = 520;
 const QUOTED_V6_BYTES: usize = 1184;
@@ -205,6 +208,7 @@ impl UdpSocket {
             return Err(Errno::EIO);
         }
         self.arrived.check_sendable()?;
+        self.check_leaving(way, bytes)?;
         let count = if is_one { 1 } else { bytes.len().div_ceil(len_bytes) };
         self.count_sent(way.remote.ip(), count, bytes.len());
         if let Some(outside) = self.way_out(&way.route) {
@@ -224,6 +228,43 @@ impl UdpSocket {
         Ok(())
     }
 
+    /// A datagram of so many bytes, for rules to look at.
+    fn packet(&self, way: &Way, len_bytes: usize) -> wire::Packet {
+        let (ttl, tos) = self.inet.ttl_and_tos(way.remote.ip(), way.route.device, &way.control);
+        let content = self.inet.marked(Content {
+            protocol: self.inet.common.protocol().to_le_bytes()[0],
+            ports: [way.source.port(), way.remote.port()],
+            len_bytes: len_bytes + UDP_HEADER_BYTES,
+            ..Content::default()
+        });
+        wire::Packet { source: way.source.ip(), destination: way.remote.ip(), ttl, tos, content }
+    }
+
+    /// Fails for a datagram that the rules of its namespace do not let out.
+    fn check_leaving(&self, way: &Way, bytes: &[u8]) -> Result<(), Errno> {
+        let between = Between::leaving(way.route.device);
+        match self.inet.network().judge(Hook::Output, &self.packet(way, bytes.len()), between) {
+            Verdict::Accept => return Ok(()),
+            Verdict::Drop => {}
+            Verdict::Reject(rejection) => {
+                self.learn_of_rejection(way, &Payload::new(bytes.into()), (way.remote.ip(), rejection));
+            }
+        }
+        Err(Errno::EPERM)
+    }
+
+    /// The own namespace, if its rules let a datagram in.
+    fn own_landing(&self, own: Landing, way: &Way, payload: &Payload) -> Option<Landing> {
+        match own.judge(&self.packet(way, payload.bytes().len())) {
+            Verdict::Accept => return Some(own),
+            Verdict::Drop => {}
+            Verdict::Reject(rejection) => {
+                self.learn_of_rejection(way, payload, (way.remote.ip(), rejection));
+            }
+        }
+        None
+    }
+
     /// Packet sockets see a datagram leave.
     fn show_leaving(&self, way: &Way, payload: &Payload) {
         let network = self.inet.network();
@@ -241,7 +282,7 @@ impl UdpSocket {
     /// Where a datagram arrives: in this namespace, in others, or nowhere.
     fn landings(&self, way: &Way, payload: &Payload) -> Vec<Landing> {
         let network = self.inet.network();
-        let (ttl, tos) = self.inet.ttl_and_tos(way.remote.ip(), way.route.device, &way.control);
+        let (ttl, _) = self.inet.ttl_and_tos(way.remote.ip(), way.route.device, &way.control);
         let passed = network.loopback_passages().filter(|_| way.route.is_loopback).unwrap_or_default();
         let own = Landing { network: network.clone(), device: way.route.device, ttl, passed };
         let is_looped = match (way.route.kind, way.remote.ip()) {
@@ -251,18 +292,22 @@ impl UdpSocket {
             _ => true,
         };
         if way.route.kind == RouteType::Local || way.route.is_loopback {
-            return vec![own];
+            return self.own_landing(own, way, payload).into_iter().collect();
         }
-        let packet = wire::Packet { source: way.source.ip(), destination: way.remote.ip(), ttl, tos };
+        let packet = self.packet(way, payload.bytes().len());
         let mut landings = match wire::send(network, &way.route, &packet) {
             wire::Fate::Arrives(landings) => landings,
+            wire::Fate::Refused(by, wire::Refusal::Rejected(rejection)) => {
+                self.learn_of_rejection(way, payload, (by, rejection));
+                Vec::new()
+            }
             wire::Fate::Refused(by, refusal) => {
                 self.learn_of_router(way, payload, (by, refusal));
                 Vec::new()
             }
             wire::Fate::Unresolved | wire::Fate::Lost => Vec::new(),
         };
-        landings.extend(is_looped.then_some(own));
+        landings.extend(is_looped.then_some(own).and_then(|own| self.own_landing(own, way, payload)));
         landings
     }
 
@@ -434,8 +479,29 @@ impl UdpSocket {
         self.arrived.fail(&self.inet, Some(refusal.errno()), Some(queued));
     }
 
+    /// A rule has sent a datagram back.
+    fn learn_of_rejection(&self, way: &Way, payload: &Payload, (by, rejection): (IpAddr, Rejection)) {
+        if !rejection.is_lasting() {
+            return self.learn_of_router(way, payload, (by, wire::Refusal::Rejected(rejection)));
+        }
+        let from = ErrorWay { own: way.source.ip(), device: way.route.device };
+        self.learn_of_error((rejection.errno(), rejection.icmp()), way.remote, payload, (by, from));
+    }
+
     /// Nobody was there: one who is connected, or wants to know, is told by the next call.
     pub(super) fn learn_of_refusal(&self, remote: SocketAddr, payload: &Payload, from: ErrorWay) {
+        let kind = if remote.is_ipv4() { PORT_UNREACHABLE } else { PORT_UNREACHABLE_V6 };
+        self.learn_of_error((Errno::ECONNREFUSED, kind), remote, payload, (remote.ip(), from));
+    }
+
+    /// A datagram has not arrived, as `by` says: one who is connected, or wants to know, is told by the next call.
+    fn learn_of_error(
+        &self,
+        (error, kind): (Errno, [u8; 2]),
+        remote: SocketAddr,
+        payload: &Payload,
+        (by, from): (IpAddr, ErrorWay),
+    ) {
         let peer = self.state.lock().remote.map(|peer| (peer.ip(), peer.port()));
         let wants_errors = self.inet.wants_errors(remote.ip());
         // What one who is connected has sent elsewhere is nobody's when it comes back.
@@ -443,20 +509,20 @@ impl UdpSocket {
         if !is_for_this {
             return;
         }
-        let (origin, kind, quoted_bytes) = match remote.ip() {
-            IpAddr::V4(_) => (ErrorOrigin::Icmp, PORT_UNREACHABLE, QUOTED_V4_BYTES),
-            IpAddr::V6(_) => (ErrorOrigin::Icmp6, PORT_UNREACHABLE_V6, QUOTED_V6_BYTES),
+        let (origin, quoted_bytes) = match remote.ip() {
+            IpAddr::V4(_) => (ErrorOrigin::Icmp, QUOTED_V4_BYTES),
+            IpAddr::V6(_) => (ErrorOrigin::Icmp6, QUOTED_V6_BYTES),
         };
         let queued = wants_errors.then(|| QueuedError {
-            error: Errno::ECONNREFUSED,
+            error,
             origin,
             kind,
             info: 0,
             destination: remote,
-            arrival: Some(from.arrival(&self.inet, remote.ip(), payload)),
+            arrival: Some(from.arrival(&self.inet, by, payload)),
             payload: payload.part(0, quoted_bytes),
         });
-        self.arrived.fail(&self.inet, Some(Errno::ECONNREFUSED), queued);
+        self.arrived.fail(&self.inet, Some(error), queued);
     }
 }
 
