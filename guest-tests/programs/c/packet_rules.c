@@ -274,6 +274,30 @@ static void connections(void) {
   CHECK_EQ(try_connect(), 0);
 }
 
+// What is sent while rules drop it comes when they do no more.
+static void held_back(void) {
+  int one = OK(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  OK(connect_to(one, at("127.0.0.1", port)));
+  int other = OK(accept(listener, NULL, NULL));
+  char byte;
+  CHECK_EQ(send(one, "a", 1, 0), 1);
+  CHECK_EQ(recv(other, &byte, 1, 0), 1);
+  begin_at(INPUT);
+  struct ipt_entry *entry = rule(IPPROTO_TCP);
+  to_port(entry, port);
+  verdict(entry, DROPPED);
+  finish(INPUT);
+  CHECK_EQ(send(one, "b", 1, 0), 1);
+  CHECK_EQ(events_of(other, 150), POLLOUT);
+  CHECK_ERRNO(recv(other, &byte, 1, MSG_DONTWAIT), EAGAIN);
+  clear();
+  CHECK_EQ(recv(other, &byte, 1, 0), 1);
+  CHECK_EQ(byte, 'b');
+  OK(close(one));
+  CHECK_EQ(recv(other, &byte, 1, 0), 0);
+  OK(close(other));
+}
+
 static void datagrams(void) {
   int sender = OK(socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0)), receiver = OK(socket(AF_INET, SOCK_DGRAM | SOCK_NONBLOCK, 0));
   OK(bind_to(receiver, at("127.0.0.1", 0)));
@@ -368,6 +392,7 @@ int main(void) {
   initial_table();
   refusals();
   connections();
+  held_back();
   datagrams();
   echoes();
   rights();

@@ -1,8 +1,8 @@
 //! Tables of rules for packets (`man 8 iptables`): the older kind, which sockets' options replace as a whole (`x_tables`).
 //!
 //! A network namespace has a table "filter" for each version of IP. Whoever sends something asks the chains on its way
-//! ([`NetworkNamespace::judge`]): OUTPUT where it leaves, FORWARD at each router, INPUT where it arrives. Of a TCP connection within a
-//! namespace only the segments that make it are judged; one between namespaces is judged anew after every change of a table.
+//! ([`NetworkNamespace::judge`]): OUTPUT where it leaves, FORWARD at each router, INPUT where it arrives. A TCP connection is
+//! judged when it is made, and anew after every change of a table: what does not get through then waits, and is sent again.
 //!
 //! A table is bytes, which are told as they were given, and the [rules](rule::Rule) that they say, which were checked as Linux checks
 //! them. What no rule here can ask (a match or a target that is not in [`matches`] and [`target`]) is refused, as by a kernel that was
@@ -88,7 +88,7 @@ pub struct Xtables {
     /// The table "filter" of each version, once somebody has asked for it.
     filters: [Mutex<Option<Arc<Table>>>; 2],
     /// Somebody has asked for a table: packets are judged.
-    are_judged: AtomicBool,
+    are_judged: Arc<AtomicBool>,
     connections: Connections,
 }
 
@@ -107,6 +107,11 @@ impl Xtables {
         *place = Some(table.clone());
         self.are_judged.store(true, Ordering::Release);
         Ok(table)
+    }
+
+    /// Whether packets are judged, for one who has to know that often.
+    pub(super) fn are_judged(&self) -> Arc<AtomicBool> {
+        self.are_judged.clone()
     }
 
     /// Puts another table in the place of the one that there is, and returns that.

@@ -7,6 +7,7 @@ use std::time::Duration;
 use netlink_packet_route::route::RouteType;
 
 use super::endpoint::{ENDED, Endpoint, READABLE, WRITABLE};
+use super::gate::{Gate, Sender};
 use super::{Bound, Connection, Role, State, TcpSocket, Wire};
 use crate::Errno;
 use crate::heap;
@@ -320,7 +321,10 @@ impl TcpSocket {
         let accepted = listener.accepted_child(Bound { address: remote, ..listener_bound.clone() });
         let (options, child_options) = (self.grow_buffers(), accepted.grow_buffers());
         let memory = &self.inet.network().shared().memory;
-        let (home, child_home) = (self.home(remote.ip()), accepted.home(remote.ip()));
+        let senders = || [self.sender(own), accepted.sender(remote)];
+        let gate = wire.is_none().then(|| Gate::new(self.inet.network(), senders()));
+        let home = self.home(remote.ip()).behind(gate.clone());
+        let child_home = accepted.home(remote.ip()).behind(gate);
         let end = Endpoint::new(&options, &child_options, memory, (home, &self.queue));
         let child_end = Endpoint::new(&child_options, &options, memory, (child_home, &accepted.queue));
         end.inbox().peek_offset = state.peek_offset;
@@ -362,6 +366,11 @@ impl TcpSocket {
                 listener.queue.notify(READABLE);
             }
         }
+    }
+
+    /// This end of a connection, as rules see it.
+    pub(super) fn sender(&self, address: SocketAddr) -> Sender {
+        Sender { address, content: self.inet.marked(Content::default()) }
     }
 
     /// A socket with the options of this listener.

@@ -13,6 +13,7 @@ mod backlog;
 mod bytes;
 mod connect;
 mod endpoint;
+mod gate;
 mod info;
 mod options;
 mod outbox;

@@ -53,7 +53,7 @@ impl Outbox {
 impl Ends {
     /// Whether what is sent gets through.
     pub(super) fn is_open(&self) -> bool {
-        self.wire.as_ref().is_none_or(|wire| wire.is_open())
+        self.wire.as_ref().map_or_else(|| self.own.home.is_open(), |wire| wire.is_open())
     }
 
     /// The largest segment, in bytes: Linux sends no more at once than half of the largest window that it knows of.

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
+use super::gate::Gate;
 use super::outbox::Ends;
 use super::wire::Wire;
 use crate::net::counters::Passing;
@@ -30,6 +31,8 @@ pub(super) struct Home {
     loopback: Option<Arc<LinkStatistics>>,
     timekeeper: Arc<Timekeeper>,
     is_ipv4: bool,
+    /// The rules between the ends of a connection within the namespace.
+    gate: Option<Arc<Gate>>,
 }
 
 /// What has come to an end.
@@ -65,7 +68,17 @@ impl Home {
     pub(super) fn new(network: &NetworkNamespace, address: IpAddr) -> Self {
         let loopback = network.loopback_statistics().cloned();
         let (counters, timekeeper) = (network.counters().clone(), network.shared().timekeeper.clone());
-        Self { counters, loopback, timekeeper, is_ipv4: address.is_ipv4() }
+        Self { counters, loopback, timekeeper, is_ipv4: address.is_ipv4(), gate: None }
+    }
+
+    /// The same, with rules between the ends.
+    pub(super) fn behind(self, gate: Option<Arc<Gate>>) -> Self {
+        Self { gate, ..self }
+    }
+
+    /// Whether rules let through what is sent within the namespace.
+    pub(super) fn is_open(&self) -> bool {
+        self.gate.as_ref().is_none_or(|gate| gate.is_open())
     }
 
     /// What keeps the time.

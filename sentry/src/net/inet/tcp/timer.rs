@@ -2,7 +2,7 @@
 //! (`man 7 tcp`: TCP_USER_TIMEOUT, `tcp_retries2`, TCP_SYNCNT), and a peer that is silent is asked whether it is there
 //! (SO_KEEPALIVE).
 //!
-//! Within a namespace everything arrives and everybody answers, so that only what is held back has a timer.
+//! Within a namespace everything arrives and everybody answers, unless rules say otherwise: only what is held back has a timer.
 
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -106,14 +106,18 @@ impl TcpSocket {
     /// Sends again what did not get through, or asks whether the peer is there; gives up when it is time.
     fn look_after(&self, ends: &Ends) {
         let is_over = ends.own.inbox().is_closed();
-        if ends.wire.is_none() || is_over {
+        if is_over {
             return;
         }
         if ends.is_open() {
             let mut timing = self.timing.lock();
             (timing.tries, timing.since) = (0, None);
             drop(timing);
-            return self.ask_later();
+            // Within a namespace everybody is there.
+            if ends.wire.is_some() {
+                self.ask_later();
+            }
+            return;
         }
         let is_asked = self.inet.common.options().switch(uapi::SO_KEEPALIVE) == Ok(true);
         let is_holding = ends.is_holding();

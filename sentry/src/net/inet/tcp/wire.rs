@@ -6,6 +6,7 @@ use std::sync::{Arc, Weak};
 use parking_lot::Mutex;
 
 use super::connect::choose_listener;
+use super::gate::Sender;
 use super::segments::Home;
 use super::{Role, TcpSocket};
 use crate::Errno;
@@ -31,7 +32,7 @@ pub(super) struct Wire {
 #[derive(Clone)]
 struct Side {
     network: Weak<NetworkNamespace>,
-    address: SocketAddr,
+    sender: Sender,
 }
 
 /// The way as it was found when the topology had this generation; `None` where there was none.
@@ -42,18 +43,16 @@ struct Found {
 }
 
 impl Side {
-    fn new(network: &Arc<NetworkNamespace>, address: SocketAddr) -> Self {
-        Self { network: Arc::downgrade(network), address }
+    fn new(network: &Arc<NetworkNamespace>, sender: Sender) -> Self {
+        Self { network: Arc::downgrade(network), sender }
     }
 
     /// The links that a packet passes on its way to another end, if it arrives there.
     fn way_to(&self, other: &Self) -> Option<Vec<Passage>> {
         let network = self.network.upgrade()?;
-        let (source, destination) = (self.address.ip(), other.address.ip());
-        let query = RouteQuery { source: Some(source), ..RouteQuery::to(destination) };
+        let packet = self.sender.segment_to(&other.sender);
+        let query = RouteQuery { source: Some(packet.source), ..RouteQuery::to(packet.destination) };
         let route = network.configuration().route(&query).ok()?;
-        let content = Content::segment([self.address.port(), other.address.port()]);
-        let packet = Packet { source, destination, ttl: u8::MAX, tos: 0, content };
         if network.judge(Hook::Output, &packet, Between::leaving(route.device)) != Verdict::Accept {
             return None;
         }
@@ -65,7 +64,7 @@ impl Side {
 
 impl Wire {
     fn new(near: Side, far: Side, mtu: u32) -> Arc<Self> {
-        let header_bytes = if near.address.is_ipv4() { V4_HEADER_BYTES } else { V6_HEADER_BYTES };
+        let header_bytes = if near.sender.address.is_ipv4() { V4_HEADER_BYTES } else { V6_HEADER_BYTES };
         let segment_bytes = mtu.saturating_sub(header_bytes).max(1);
         Arc::new(Self { near, far, segment_bytes, found: Mutex::default() })
     }
@@ -87,7 +86,7 @@ impl Wire {
     }
 
     fn header_bytes(&self) -> u32 {
-        if self.near.address.is_ipv4() { V4_HEADER_BYTES } else { V6_HEADER_BYTES }
+        if self.near.sender.address.is_ipv4() { V4_HEADER_BYTES } else { V6_HEADER_BYTES }
     }
 
     /// Whether what is sent arrives, and is acknowledged.
@@ -161,18 +160,22 @@ impl TcpSocket {
             Fate::Unresolved => return Err(Errno::EHOSTUNREACH),
             Fate::Lost => return Err(self.unanswered()),
         };
-        let (near, far) = (Side::new(network, own), Side::new(&landing.network, remote));
-        let wire = Wire::new(near, far, route.mtu);
+        let ports = &landing.network.inet_sockets().tcp().ports;
+        let mut listeners = ports.find(remote, landing.device, |claim| claim.is_listening);
+        let chosen = (!listeners.is_empty())
+            .then(|| choose_listener(&mut listeners, (own.port(), remote), landing.device));
+        // Where nobody listens, the kernel itself answers.
+        let nobody = Sender { address: remote, content: Content::default() };
+        let answering = chosen.as_ref().map_or(nobody, |listener| listener.sender(remote));
+        let near = Side::new(network, self.sender(own));
+        let wire = Wire::new(near, Side::new(&landing.network, answering), route.mtu);
         if !wire.is_open() {
             return Err(self.unanswered());
         }
-        let ports = &landing.network.inet_sockets().tcp().ports;
-        let mut listeners = ports.find(remote, landing.device, |claim| claim.is_listening);
-        if listeners.is_empty() {
+        let Some(chosen) = chosen else {
             self.home(remote.ip()).count_refusal(&Home::new(&landing.network, remote.ip()), Some(&wire));
             return Err(Errno::ECONNREFUSED);
-        }
-        let chosen = choose_listener(&mut listeners, (own.port(), remote), landing.device);
+        };
         self.enter_backlog(&chosen, Some(wire))
     }
 }
