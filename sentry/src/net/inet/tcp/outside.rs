@@ -13,8 +13,13 @@ use super::{Bound, Place, Role, State, TcpSocket, TcpSockets, TcpState};
 use crate::Errno;
 use crate::net::device::OUTSIDE_INDEX;
 use crate::net::outside::{ArrivedConnection, GUEST_V4, GUEST_V6, HostSocket, Outside, Sending, Watched};
+use crate::net::wire::Packet;
+use crate::net::xtables::{Between, Content, Hook, Verdict};
 use crate::net::{Outgoing, Received, Receiving, Shutdown, SocketOptions};
 use crate::wait::{Events, WaitQueue};
+
+/// The time to live of what comes from the host, which does not tell it.
+const USUAL_TTL: u8 = 64;
 
 /// A connection of the host's.
 pub(super) struct OutsideConnection {
@@ -109,6 +114,14 @@ impl TcpSocket {
         }
     }
 
+    /// Whether the rules of its namespace let a connection in from the outside.
+    fn lets_in(&self, peer: SocketAddr, own: SocketAddr) -> bool {
+        let content = Content::syn([peer.port(), own.port()]);
+        let syn = Packet { source: peer.ip(), destination: own.ip(), ttl: USUAL_TTL, tos: 0, content };
+        let coming = Between::coming(OUTSIDE_INDEX);
+        self.inet.network().judge(Hook::Input, &syn, coming) == Verdict::Accept
+    }
+
     /// Puts a connection that somebody on the host has made into the backlog of who listens, or behind it.
     ///
     /// # Errors
@@ -192,6 +205,10 @@ impl TcpSockets {
         }
         // Those that share a port by SO_REUSEPORT get their parts.
         let chosen = listeners.swap_remove(usize::from(arrived.peer.port() / 2) % listeners.len());
+        if !chosen.lets_in(arrived.peer, own) {
+            log::debug!("a connection from the outside is ended: the rules do not let it in");
+            return Ok(());
+        }
         TcpSocket::take_in(&chosen, arrived, outside)
     }
 }

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use netlink_packet_route::route::RouteType;
 use parking_lot::Mutex;
 
+use super::send::UDP_HEADER_BYTES;
 use super::{UdpSocket, UdpSockets};
 use crate::Errno;
 use crate::net::device::OUTSIDE_INDEX;
@@ -18,6 +19,8 @@ use crate::net::inet::datagram::{Arrival, ErrorWay, Payload};
 use crate::net::inet::tcp::own_address;
 use crate::net::outside::{ArrivedFlow, HostSocket, Outside, Sending, Watched};
 use crate::net::route::RouteResult;
+use crate::net::wire::Packet;
+use crate::net::xtables::{Between, Content, Hook, Verdict};
 use crate::wait::Events;
 
 /// Most flows of a socket.
@@ -189,8 +192,26 @@ impl UdpSocket {
             tos: 0,
             time: self.inet.network().shared().now(),
         };
+        if !self.lets_in(&arrival, bytes.len()) {
+            return;
+        }
         Self::count_arrived(self.inet.network(), arrival.destination.ip(), 1, bytes.len());
         self.put(Payload::new(bytes.into()), arrival);
+    }
+
+    /// Whether the rules of its namespace let a datagram of so many bytes in.
+    fn lets_in(&self, arrival: &Arrival, len_bytes: usize) -> bool {
+        let (source, destination) = (arrival.source, arrival.destination);
+        let content = Content {
+            protocol: self.inet.common.protocol().to_le_bytes()[0],
+            ports: [source.port(), destination.port()],
+            len_bytes: len_bytes + UDP_HEADER_BYTES,
+            ..Content::default()
+        };
+        let (ttl, tos) = (arrival.ttl, arrival.tos);
+        let packet = Packet { source: source.ip(), destination: destination.ip(), ttl, tos, content };
+        let coming = Between::coming(arrival.device);
+        self.inet.network().judge(Hook::Input, &packet, coming) == Verdict::Accept
     }
 
     fn own_port(&self) -> u16 {

@@ -28,7 +28,7 @@ const V6_HEADER_BYTES: usize = 48;
 /// The most datagrams that one send makes (`UDP_MAX_SEGMENTS`).
 const MAX_SEGMENTS: usize = 128;
 /// UDP's own header.
-const UDP_HEADER_BYTES: usize = 8;
+pub(super) const UDP_HEADER_BYTES: usize = 8;
 /// How much of a datagram ICMP gives back: what a packet of 576 bytes, or 1,280 of IPv6, has left beside its headers.
 const QUOTED_V4_BYTES: usize = 520;
 const QUOTED_V6_BYTES: usize = 1184;
