@@ -13,6 +13,7 @@ use crate::net::filter::{ETH_P_IP, ETH_P_IPV6};
 use crate::net::packet::{Frame, FrameKind, Link};
 use crate::net::tun;
 use crate::net::wire::Landing;
+use crate::net::xtables::Verdict;
 
 const EVERYBODY: [u8; 6] = [0xff; 6];
 const V4_HEADER_BYTES: usize = 20;
@@ -131,7 +132,10 @@ pub(in crate::net) fn take_packet(network: &Arc<NetworkNamespace>, device: u32, 
         time: network.shared().now(),
     };
     let packet = Packet { protocol: taken.protocol, message: taken.message, header: taken.header, arrival };
-    icmp::take(&Landing { network: network.clone(), device, ttl: taken.ttl, passed: Vec::new() }, &packet);
+    let landing = Landing { network: network.clone(), device, ttl: taken.ttl, passed: Vec::new() };
+    if landing.judge(&packet.judged()) == Verdict::Accept {
+        icmp::take(&landing, &packet);
+    }
 }
 
 /// A packet and what its header says.

@@ -41,7 +41,7 @@ impl Packet<'_> {
     }
 
     /// The packet as rules look at it.
-    pub(super) fn judged(&self) -> wire::Packet {
+    pub(in crate::net::inet) fn judged(&self) -> wire::Packet {
         let Arrival { source, destination, ttl, tos, .. } = self.arrival;
         let byte_at = |offset: usize| self.message.get(offset).copied().unwrap_or(0);
         let port_at = |offset: usize| u16::from_be_bytes([byte_at(offset), byte_at(offset + 1)]);
