@@ -4,6 +4,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -23,6 +24,12 @@ static void make_calls(void) {
   CHECK(memory != NULL);
   memset(memory, 1, 16 << 20);
   free(memory);
+  // Too much to be brought in before it is touched.
+  size_t much = 1UL << 30;
+  char *sparse = mmap(NULL, much, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  CHECK(sparse != MAP_FAILED);
+  sparse[much / 2] = 1;
+  CHECK(munmap(sparse, much) == 0);
 }
 
 WITH_FRAME long spin_here(long turns) {
