@@ -346,9 +346,9 @@ impl CurrentTask {
     /// Waits until the entity has a number. With `is_asleep`, others may have the vCPU meanwhile.
     fn wait_for_cpu(&mut self, mut is_asleep: bool) -> Result<(), State> {
         loop {
-            let wish = self.cpu_request();
+            let request = self.cpu_request();
             let memory = self.memory.clone();
-            let claim = memory.virtual_cpus().claim(&self.task.sched_entity, wish, &mut self.rseq.ticket);
+            let claim = memory.virtual_cpus().claim(&self.task.sched_entity, request, &mut self.rseq.ticket);
             let Claim::Wait(deadline) = claim else { return Ok(()) };
             if self.task.is_interrupted() {
                 memory.virtual_cpus().withdraw(&self.rseq.ticket);

@@ -393,8 +393,8 @@ impl File for FanotifyFile {
             (state.marks.clone(), copy)
         };
         for (mark, holder) in &marks {
-            let wishes = mark.wishes();
-            let (mflags, mask, ignored) = (wishes.flags.bits(), wishes.mask.bits(), wishes.ignored.bits());
+            let masks = mark.masks();
+            let (mflags, mask, ignored) = (masks.flags.bits(), masks.mask.bits(), masks.ignored.bits());
             let rest = format!("mflags:{mflags:x} mask:{mask:x} ignored_mask:{ignored:x} ");
             if let Some(object) = holder.shown() {
                 text.push(format!("fanotify {object} {rest}\n"))?;

@@ -51,14 +51,14 @@ impl MarkChange {
 
 /// What a mark says now.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Wishes {
+pub(super) struct Masks {
     pub(super) mask: FanMask,
     pub(super) ignored: FanMask,
     /// Of `ignored`: whether it is kept when the file changes, and has modifiers of its own; and whether the mark keeps the file.
     pub(super) flags: MarkFlags,
 }
 
-impl Wishes {
+impl Masks {
     /// What is not to be heard of an event of a directory or not, which reached the mark through a child or not.
     pub(super) fn ignored_for(&self, is_directory: bool, is_through_child: bool) -> FanMask {
         let mut ignored = self.ignored;
@@ -75,7 +75,7 @@ impl Wishes {
 pub(super) struct Mark {
     pub(super) group: Weak<FanotifyFile>,
     pub(super) place: MarkPlace,
-    wishes: Mutex<Wishes>,
+    masks: Mutex<Masks>,
     _heap_charge: HeapCharge,
 }
 
@@ -84,11 +84,11 @@ impl Mark {
     /// ENOMEM.
     pub(super) fn new(group: Weak<FanotifyFile>, place: MarkPlace) -> Result<Arc<Self>, Errno> {
         let _heap_charge = HeapCharge::new(MARK_BYTES)?;
-        Ok(Arc::new(Self { group, place, wishes: Mutex::default(), _heap_charge }))
+        Ok(Arc::new(Self { group, place, masks: Mutex::default(), _heap_charge }))
     }
 
-    pub(super) fn wishes(&self) -> Wishes {
-        *self.wishes.lock()
+    pub(super) fn masks(&self) -> Masks {
+        *self.masks.lock()
     }
 
     /// Adds to what it says.
@@ -96,49 +96,49 @@ impl Mark {
     /// # Errors
     /// EEXIST: what is asked for would take something back.
     pub(super) fn add(&self, change: &MarkChange) -> Result<(), Errno> {
-        let mut wishes = self.wishes.lock();
+        let mut masks = self.masks.lock();
         let has = |flag| change.flags.contains(flag);
-        let is_old = !wishes.mask.is_empty() || !wishes.ignored.is_empty();
-        if has(MarkFlags::EVICTABLE) && is_old && !wishes.flags.contains(MarkFlags::EVICTABLE) {
+        let is_old = !masks.mask.is_empty() || !masks.ignored.is_empty();
+        if has(MarkFlags::EVICTABLE) && is_old && !masks.flags.contains(MarkFlags::EVICTABLE) {
             return Err(Errno::EEXIST);
         }
         if change.is_about_ignored() {
-            let has_ignored = wishes.flags.contains(MarkFlags::IGNORE);
-            let survives = wishes.flags.contains(MarkFlags::IGNORED_SURV_MODIFY);
+            let has_ignored = masks.flags.contains(MarkFlags::IGNORE);
+            let survives = masks.flags.contains(MarkFlags::IGNORED_SURV_MODIFY);
             if has_ignored && has(MarkFlags::IGNORED_MASK)
                 || has_ignored && survives && !has(MarkFlags::IGNORED_SURV_MODIFY)
             {
                 return Err(Errno::EEXIST);
             }
-            wishes.ignored |= change.mask;
-            wishes.flags |= change.flags & (MarkFlags::IGNORED_SURV_MODIFY | MarkFlags::IGNORE);
+            masks.ignored |= change.mask;
+            masks.flags |= change.flags & (MarkFlags::IGNORED_SURV_MODIFY | MarkFlags::IGNORE);
         } else {
-            wishes.mask |= change.mask;
+            masks.mask |= change.mask;
         }
         if !is_old {
-            wishes.flags |= change.flags & MarkFlags::EVICTABLE;
+            masks.flags |= change.flags & MarkFlags::EVICTABLE;
         } else if !has(MarkFlags::EVICTABLE) {
-            wishes.flags.remove(MarkFlags::EVICTABLE);
+            masks.flags.remove(MarkFlags::EVICTABLE);
         }
         Ok(())
     }
 
     /// Takes from what it says; whether nothing is left.
     pub(super) fn remove(&self, change: &MarkChange) -> bool {
-        let mut wishes = self.wishes.lock();
+        let mut masks = self.masks.lock();
         if change.is_about_ignored() {
-            wishes.ignored.remove(change.mask);
+            masks.ignored.remove(change.mask);
         } else {
-            wishes.mask.remove(change.mask);
+            masks.mask.remove(change.mask);
         }
-        (wishes.mask | wishes.ignored).difference(FanMask::MODIFIERS).is_empty()
+        (masks.mask | masks.ignored).difference(FanMask::MODIFIERS).is_empty()
     }
 
     /// The file has changed: what was not to be heard of until then is heard of again.
     pub(super) fn file_changed(&self) {
-        let mut wishes = self.wishes.lock();
-        if !wishes.flags.contains(MarkFlags::IGNORED_SURV_MODIFY) {
-            wishes.ignored = FanMask::empty();
+        let mut masks = self.masks.lock();
+        if !masks.flags.contains(MarkFlags::IGNORED_SURV_MODIFY) {
+            masks.ignored = FanMask::empty();
         }
     }
 }

@@ -4,7 +4,7 @@ use std::sync::{Arc, Weak};
 
 use super::event::{About, Event, Handles, Question};
 use super::group::FanotifyFile;
-use super::mark::{Mark, MarkList, Wishes};
+use super::mark::{Mark, MarkList, Masks};
 use super::{FanMask, InitFlags};
 use crate::fs::file_handle::FileHandle;
 use crate::fs::metadata::FileKind;
@@ -184,17 +184,17 @@ impl Concerned {
         let (mut wanted, mut ignored) = (FanMask::empty(), FanMask::empty());
         let (mut from_object, mut from_new_directory) = (false, false);
         for (mark, way) in &self.marks {
-            let wishes: Wishes = mark.wishes();
+            let masks: Masks = mark.masks();
             let is_through_child = *way == Way::Child;
-            ignored |= wishes.ignored_for(occurrence.is_directory, is_through_child);
-            if occurrence.is_directory && !wishes.mask.contains(FanMask::ONDIR)
-                || is_through_child && !wishes.mask.contains(FanMask::EVENT_ON_CHILD)
+            ignored |= masks.ignored_for(occurrence.is_directory, is_through_child);
+            if occurrence.is_directory && !masks.mask.contains(FanMask::ONDIR)
+                || is_through_child && !masks.mask.contains(FanMask::EVENT_ON_CHILD)
                 || *way == Way::NewDirectory && !occurrence.mask.contains(FanMask::RENAME)
             {
                 continue;
             }
-            wanted |= wishes.mask;
-            if wishes.mask.intersects(occurrence.mask) {
+            wanted |= masks.mask;
+            if masks.mask.intersects(occurrence.mask) {
                 from_object |= *way == Way::Object;
                 from_new_directory |= *way == Way::NewDirectory;
             }

@@ -58,7 +58,7 @@ impl Kind {
 
 /// What somebody who wants to be in a group asks for: `struct fanout_args`, or its first half.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Wish {
+pub(super) struct FanoutArgs {
     id: u16,
     kind: Kind,
     flags: u8,
@@ -66,7 +66,7 @@ pub(super) struct Wish {
     max_members: u32,
 }
 
-impl Wish {
+impl FanoutArgs {
     /// # Errors
     /// EINVAL.
     pub(super) fn decode(value: &[u8]) -> Result<Self, Errno> {
@@ -75,14 +75,14 @@ impl Wish {
         }
         let [id_low, id_high, kind, flags] = word(value, 0)?.to_le_bytes();
         let max_members = if value.len() == 8 { word(value, 1)? } else { 0 };
-        let wish = Self {
+        let args = Self {
             id: u16::from_le_bytes([id_low, id_high]),
             kind: Kind::from_raw(kind)?,
             flags,
             max_members,
         };
-        let is_twice = wish.kind == Kind::Rollover && flags & FLAG_ROLLOVER != 0;
-        if is_twice { Err(Errno::EINVAL) } else { Ok(wish) }
+        let is_twice = args.kind == Kind::Rollover && flags & FLAG_ROLLOVER != 0;
+        if is_twice { Err(Errno::EINVAL) } else { Ok(args) }
     }
 }
 
@@ -91,7 +91,7 @@ type Hook = (Option<u32>, u16);
 
 /// A group.
 pub(super) struct Fanout {
-    wish: Wish,
+    args: FanoutArgs,
     hook: Hook,
     max_members: usize,
     members: Mutex<Vec<Weak<PacketSocket>>>,
@@ -101,15 +101,15 @@ pub(super) struct Fanout {
 }
 
 impl Fanout {
-    fn new(wish: Wish, hook: Hook) -> Result<Arc<Self>, Errno> {
-        let max_members = match wish.max_members {
+    fn new(args: FanoutArgs, hook: Hook) -> Result<Arc<Self>, Errno> {
+        let max_members = match args.max_members {
             0 => USUAL_MEMBERS,
-            1..=MAX_MEMBERS => wish.max_members,
+            1..=MAX_MEMBERS => args.max_members,
             _ => return Err(Errno::EINVAL),
         };
         let max_members = usize::try_from(max_members).map_err(|_| Errno::EINVAL)?;
         Ok(Arc::new(Self {
-            wish,
+            args,
             hook,
             max_members,
             members: Mutex::default(),
@@ -120,8 +120,8 @@ impl Fanout {
 
     /// What PACKET_FANOUT tells of it.
     pub(super) fn number(&self) -> i32 {
-        let [low, high] = self.wish.id.to_le_bytes();
-        i32::from_le_bytes([low, high, self.wish.kind as u8, self.wish.flags])
+        let [low, high] = self.args.id.to_le_bytes();
+        i32::from_le_bytes([low, high, self.args.kind as u8, self.args.flags])
     }
 
     fn add(&self, socket: Weak<PacketSocket>) -> Result<(), Errno> {
@@ -146,7 +146,7 @@ impl Fanout {
     /// # Errors
     /// EINVAL for a group of another kind, EBADF for a program of the extended kind, and those of reading it.
     pub(super) fn set_program(&self, value: &[u8], caller: &dyn Caller) -> Result<(), Errno> {
-        match self.wish.kind {
+        match self.args.kind {
             Kind::Program => *self.program.lock() = Some(Arc::new(PacketFilter::read(value, caller)?)),
             Kind::ExtendedProgram if value.len() == size_of::<u32>() => return Err(Errno::EBADF),
             _ => return Err(Errno::EINVAL),
@@ -156,12 +156,12 @@ impl Fanout {
 
     /// Whether frames that find no room go on to another.
     pub(super) fn rolls_over(&self) -> bool {
-        self.wish.kind == Kind::Rollover || self.wish.flags & FLAG_ROLLOVER != 0
+        self.args.kind == Kind::Rollover || self.args.flags & FLAG_ROLLOVER != 0
     }
 
     /// A frame passes by: the one whom it is for gets it.
     pub(super) fn take(&self, frame: &Frame, sender: Option<&PacketSocket>) {
-        let ignores_outgoing = self.wish.flags & FLAG_IGNORE_OUTGOING != 0;
+        let ignores_outgoing = self.args.flags & FLAG_IGNORE_OUTGOING != 0;
         if !frame.is_for(self.hook, ignores_outgoing) {
             return;
         }
@@ -178,7 +178,7 @@ impl Fanout {
     }
 
     fn choose(&self, frame: &Frame, count: usize) -> usize {
-        match self.wish.kind {
+        match self.args.kind {
             Kind::Hash => flow(frame),
             Kind::LoadBalance => self.turn.fetch_add(1, Ordering::Relaxed).wrapping_add(1) % count,
             // Every frame passes on the processor of the only queue.
@@ -203,7 +203,7 @@ impl Fanout {
         let places = (0..members.len()).map(|step| (place + step) % members.len());
         let found =
             places.into_iter().find(|place| members.get(*place).is_some_and(|one| one.has_room(frame)));
-        if let Some(found) = found.filter(|_| self.wish.kind == Kind::Rollover) {
+        if let Some(found) = found.filter(|_| self.args.kind == Kind::Rollover) {
             self.turn.store(found, Ordering::Relaxed);
         }
         found.unwrap_or(place)
@@ -238,30 +238,35 @@ impl super::PacketSockets {
     ///
     /// # Errors
     /// EINVAL: it is not bound as the others are, or wants something else. ENOSPC. ENOMEM: no number is left.
-    fn join_fanout(&self, socket: &Weak<PacketSocket>, wish: Wish, hook: Hook) -> Result<Arc<Fanout>, Errno> {
+    fn join_fanout(
+        &self,
+        socket: &Weak<PacketSocket>,
+        args: FanoutArgs,
+        hook: Hook,
+    ) -> Result<Arc<Fanout>, Errno> {
         let mut all = self.fanouts.lock();
         all.retain(|other| other.strong_count() > 0);
-        let find = |id: u16| all.iter().filter_map(Weak::upgrade).find(|other| other.wish.id == id);
-        let wish = match wish.flags & FLAG_UNIQUE_ID {
-            0 => wish,
-            _ if wish.id != 0 => return Err(Errno::EINVAL),
+        let find = |id: u16| all.iter().filter_map(Weak::upgrade).find(|other| other.args.id == id);
+        let args = match args.flags & FLAG_UNIQUE_ID {
+            0 => args,
+            _ if args.id != 0 => return Err(Errno::EINVAL),
             _ => {
                 let id = (0..=u16::MAX).find(|id| find(*id).is_none()).ok_or(Errno::ENOMEM)?;
-                Wish { id, flags: wish.flags & !FLAG_UNIQUE_ID, ..wish }
+                FanoutArgs { id, flags: args.flags & !FLAG_UNIQUE_ID, ..args }
             }
         };
-        let group = match find(wish.id) {
+        let group = match find(args.id) {
             Some(other) => {
-                let max_members = usize::try_from(wish.max_members).map_err(|_| Errno::EINVAL)?;
+                let max_members = usize::try_from(args.max_members).map_err(|_| Errno::EINVAL)?;
                 let is_same_size = max_members == 0 || max_members == other.max_members;
                 let is_same =
-                    (other.wish.kind, other.wish.flags, other.hook) == (wish.kind, wish.flags, hook);
+                    (other.args.kind, other.args.flags, other.hook) == (args.kind, args.flags, hook);
                 if !is_same || !is_same_size {
                     return Err(Errno::EINVAL);
                 }
                 other
             }
-            None => Fanout::new(wish, hook)?,
+            None => Fanout::new(args, hook)?,
         };
         group.add(socket.clone())?;
         if !all.iter().any(|other| std::ptr::eq(other.as_ptr(), &*group)) {
@@ -275,8 +280,8 @@ impl PacketSocket {
     /// PACKET_FANOUT.
     ///
     /// # Errors
-    /// EALREADY for one that is in a group, and those of the wish.
-    pub(super) fn join_fanout(&self, wish: Wish) -> Result<(), Errno> {
+    /// EALREADY for one that is in a group, and those of the args.
+    pub(super) fn join_fanout(&self, args: FanoutArgs) -> Result<(), Errno> {
         let hook = {
             let state = self.state.lock();
             if state.fanout.is_some() {
@@ -288,7 +293,7 @@ impl PacketSocket {
             }
             (state.device, state.protocol)
         };
-        let group = self.network.packet_sockets().join_fanout(&self.me, wish, hook)?;
+        let group = self.network.packet_sockets().join_fanout(&self.me, args, hook)?;
         let mut state = self.state.lock();
         if state.fanout.is_some() || (state.device, state.protocol) != hook {
             drop(state);

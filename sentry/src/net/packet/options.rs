@@ -1,7 +1,7 @@
 //! Options of the level SOL_PACKET (`man 7 packet`).
 
 use super::blocks::BlockRing;
-use super::fanout::Wish;
+use super::fanout::FanoutArgs;
 use super::fields::word;
 use super::ring::{FrameRing, Geometry, Layout, ReceiveRing, Version};
 use super::{Link, PacketSocket};
@@ -143,7 +143,7 @@ impl PacketSocket {
                 Ok(())
             }
             PACKET_RX_RING => self.set_ring(value, caller),
-            PACKET_FANOUT => self.join_fanout(Wish::decode(value)?),
+            PACKET_FANOUT => self.join_fanout(FanoutArgs::decode(value)?),
             PACKET_FANOUT_DATA => self.fanout().ok_or(Errno::EINVAL)?.set_program(value, caller),
             option => self.set_number(option, value),
         }

@@ -17,7 +17,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use parking_lot::{Mutex, MutexGuard};
 
 pub use links::NamespaceNumbers;
-pub use path::{Fate, Landing, Packet, Refusal, count, send};
+pub use path::{Landing, Outcome, Packet, Refusal, count, send};
 pub use segment::Passage;
 pub(in crate::net) use segment::hearers;
 

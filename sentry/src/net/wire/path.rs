@@ -66,7 +66,7 @@ impl Landing {
 }
 
 /// What becomes of a packet.
-pub enum Fate {
+pub enum Outcome {
     /// It arrives there: what is sent to many, at many places.
     Arrives(Vec<Landing>),
     /// The one at this address sends it back.
@@ -104,7 +104,7 @@ impl Refusal {
 }
 
 /// Finds out what becomes of a packet that leaves `network` by a route that leads to a link.
-pub fn send(network: &Arc<NetworkNamespace>, route: &RouteResult, packet: &Packet) -> Fate {
+pub fn send(network: &Arc<NetworkNamespace>, route: &RouteResult, packet: &Packet) -> Outcome {
     let mut hop = Hop {
         network: network.clone(),
         device: route.device,
@@ -113,27 +113,27 @@ pub fn send(network: &Arc<NetworkNamespace>, route: &RouteResult, packet: &Packe
         passed: Vec::new(),
     };
     if matches!(route.kind, RouteType::Broadcast | RouteType::Multicast) {
-        return Fate::Arrives(hop.land_everywhere(packet));
+        return Outcome::Arrives(hop.land_everywhere(packet));
     }
     loop {
         if hop.leads_to_program() {
             let waits = tun::ask(&hop.network, hop.device, hop.next);
-            return if waits { Fate::Unresolved } else { Fate::Lost };
+            return if waits { Outcome::Unresolved } else { Outcome::Lost };
         }
         let (station, was_known) = hop.find_next();
         let Some(station) = station else {
             // Who has answered before is not asked again at once.
-            return if was_known { Fate::Lost } else { hop.refuse(Refusal::HostUnreachable, packet) };
+            return if was_known { Outcome::Lost } else { hop.refuse(Refusal::HostUnreachable, packet) };
         };
         match station.network.configuration().address_kind(packet.destination) {
             RouteType::Local if !packet.destination.is_loopback() => {
                 return hop.arrive(station, packet);
             }
             RouteType::Unicast => {}
-            _ => return Fate::Lost,
+            _ => return Outcome::Lost,
         }
-        if let Err(fate) = hop.pass_on(station, packet) {
-            return fate;
+        if let Err(outcome) = hop.pass_on(station, packet) {
+            return outcome;
         }
     }
 }
@@ -171,12 +171,12 @@ impl Hop {
     }
 
     /// The one that the packet is for, if its rules let it in.
-    fn arrive(&self, station: Station, packet: &Packet) -> Fate {
+    fn arrive(&self, station: Station, packet: &Packet) -> Outcome {
         let landing = self.land(station);
         match landing.judge(packet) {
-            Verdict::Accept => Fate::Arrives(vec![landing]),
-            Verdict::Drop => Fate::Lost,
-            Verdict::Reject(rejection) => Fate::Refused(packet.destination, Refusal::Rejected(rejection)),
+            Verdict::Accept => Outcome::Arrives(vec![landing]),
+            Verdict::Drop => Outcome::Lost,
+            Verdict::Reject(rejection) => Outcome::Refused(packet.destination, Refusal::Rejected(rejection)),
         }
     }
 
@@ -209,9 +209,9 @@ impl Hop {
     }
 
     /// Goes on from a router that the packet is not for.
-    fn pass_on(&mut self, router: Station, packet: &Packet) -> Result<(), Fate> {
+    fn pass_on(&mut self, router: Station, packet: &Packet) -> Result<(), Outcome> {
         if !router.network.forwards(router.device, packet.destination.is_ipv6()) {
-            return Err(Fate::Lost);
+            return Err(Outcome::Lost);
         }
         let came_by = router.device;
         self.passed.extend(router.passed);
@@ -229,12 +229,12 @@ impl Hop {
         // What leads out of the sandbox is for those alone who are in its first namespace.
         let is_outward = self.network.outside().is_some_and(|outside| outside.is_through(&route));
         if route.kind != RouteType::Unicast || route.is_loopback || is_outward {
-            return Err(Fate::Lost);
+            return Err(Outcome::Lost);
         }
         let between = Between { coming: Some(came_by), leaving: Some(route.device) };
         match self.network.judge(Hook::Forward, &Packet { ttl: self.ttl, ..*packet }, between) {
             Verdict::Accept => {}
-            Verdict::Drop => return Err(Fate::Lost),
+            Verdict::Drop => return Err(Outcome::Lost),
             Verdict::Reject(rejection) => return Err(self.refuse(Refusal::Rejected(rejection), packet)),
         }
         self.device = route.device;
@@ -242,20 +242,20 @@ impl Hop {
         Ok(())
     }
 
-    fn refuse_for(&self, error: Errno, packet: &Packet) -> Fate {
+    fn refuse_for(&self, error: Errno, packet: &Packet) -> Outcome {
         match error {
             Errno::ENETUNREACH => self.refuse(Refusal::NetUnreachable, packet),
             Errno::EHOSTUNREACH => self.refuse(Refusal::HostUnreachable, packet),
             Errno::EACCES => self.refuse(Refusal::Prohibited, packet),
-            _ => Fate::Lost,
+            _ => Outcome::Lost,
         }
     }
 
     /// The answer of the one that has the packet: it comes from the address that the way back to the sender has.
-    fn refuse(&self, refusal: Refusal, packet: &Packet) -> Fate {
+    fn refuse(&self, refusal: Refusal, packet: &Packet) -> Outcome {
         match self.network.configuration().route(&RouteQuery::to(packet.source)) {
-            Ok(back) => Fate::Refused(back.source, refusal),
-            Err(_) => Fate::Lost,
+            Ok(back) => Outcome::Refused(back.source, refusal),
+            Err(_) => Outcome::Lost,
         }
     }
 }

@@ -42,7 +42,7 @@ fn lay(near: &Arc<NetworkNamespace>, far: &Arc<NetworkNamespace>, names: [&str; 
     near.make_cable(&named(LinkKind::Veth, names[0]), (far, &peer)).unwrap();
 }
 
-fn fate(network: &Arc<NetworkNamespace>, destination: &str, ttl: u8) -> Fate {
+fn outcome(network: &Arc<NetworkNamespace>, destination: &str, ttl: u8) -> Outcome {
     let destination: IpAddr = destination.parse().unwrap();
     let route = network.configuration().route(&RouteQuery::to(destination)).unwrap();
     send(
@@ -52,8 +52,8 @@ fn fate(network: &Arc<NetworkNamespace>, destination: &str, ttl: u8) -> Fate {
     )
 }
 
-fn arrives_in(fate: &Fate, network: &Arc<NetworkNamespace>) -> bool {
-    matches!(fate, Fate::Arrives(landings) if landings.iter().any(|landing| Arc::ptr_eq(&landing.network, network)))
+fn arrives_in(outcome: &Outcome, network: &Arc<NetworkNamespace>) -> bool {
+    matches!(outcome, Outcome::Arrives(landings) if landings.iter().any(|landing| Arc::ptr_eq(&landing.network, network)))
 }
 
 #[test]
@@ -64,13 +64,13 @@ fn a_cable_joins_two_namespaces_until_one_end_is_down() {
     give(&near, "a", "10.0.0.1/24");
     give(&far, "b", "10.0.0.2/24");
     let before = near.shared().topology.generation();
-    assert!(arrives_in(&fate(&near, "10.0.0.2", 1), &far));
+    assert!(arrives_in(&outcome(&near, "10.0.0.2", 1), &far));
     assert!(
-        matches!(fate(&near, "10.0.0.3", 1), Fate::Refused(by, Refusal::HostUnreachable) if by.to_string() == "10.0.0.1")
+        matches!(outcome(&near, "10.0.0.3", 1), Outcome::Refused(by, Refusal::HostUnreachable) if by.to_string() == "10.0.0.1")
     );
     let down = LinkChanges { flags: Some((LinkFlags::empty(), LinkFlags::Up)), ..LinkChanges::default() };
     far.change_link(index(&far, "b"), down).unwrap();
-    assert!(matches!(fate(&near, "10.0.0.2", 1), Fate::Lost));
+    assert!(matches!(outcome(&near, "10.0.0.2", 1), Outcome::Lost));
     assert!(near.configuration().look(|all| !all.find_link(b"a").unwrap().has_carrier));
     assert_ne!(near.shared().topology.generation(), before);
 }
@@ -113,11 +113,11 @@ fn a_router_passes_on_what_has_hops_left_if_it_is_to() {
         content: Content::default(),
     };
     let through = via(&near, "10.0.1.1");
-    assert!(matches!(send(&near, &through, &packet(9)), Fate::Lost));
+    assert!(matches!(send(&near, &through, &packet(9)), Outcome::Lost));
     forward(&router);
     assert!(arrives_in(&send(&near, &through, &packet(9)), &far));
     let expired = send(&near, &through, &packet(1));
-    assert!(matches!(expired, Fate::Refused(by, Refusal::Expired) if by.to_string() == "10.0.1.1"));
+    assert!(matches!(expired, Outcome::Refused(by, Refusal::Expired) if by.to_string() == "10.0.1.1"));
 }
 
 fn forward(network: &NetworkNamespace) {
@@ -145,8 +145,8 @@ fn bridges_in_a_ring_carry_a_frame_to_everybody_once() {
     network.configuration().set_controller(index(&network, "port"), bridge).unwrap();
     give(&network, "x", "10.0.0.1/24");
     give(&far, "end", "10.0.0.2/24");
-    let fate = fate(&network, "10.0.0.255", 1);
-    let Fate::Arrives(landings) = fate else { panic!("a broadcast arrives") };
+    let outcome = outcome(&network, "10.0.0.255", 1);
+    let Outcome::Arrives(landings) = outcome else { panic!("a broadcast arrives") };
     assert_eq!(landings.iter().filter(|landing| Arc::ptr_eq(&landing.network, &far)).count(), 1);
     assert_eq!(landings.len(), 2);
 }

@@ -10,7 +10,7 @@ use super::{ICMP, ICMPV6, IcmpSocket};
 use crate::net::inet::datagram::{Arrival, Payload};
 use crate::net::inet::{UdpSocket, tap};
 use crate::net::route::{RouteQuery, RouteResult};
-use crate::net::wire::{self, Fate, Landing, Refusal};
+use crate::net::wire::{self, Landing, Outcome, Refusal};
 use crate::net::xtables::{Between, ConnectionState, Content, Hook, Verdict};
 use crate::net::{Counter, NetworkNamespace};
 
@@ -73,26 +73,26 @@ impl Packet<'_> {
 }
 
 /// Where a message arrives that leaves a namespace by a route: there, in others, or nowhere.
-pub(super) fn way_of(network: &Arc<NetworkNamespace>, route: &RouteResult, packet: &Packet<'_>) -> Fate {
+pub(super) fn way_of(network: &Arc<NetworkNamespace>, route: &RouteResult, packet: &Packet<'_>) -> Outcome {
     let Arrival { destination, ttl, .. } = packet.arrival;
     let passed = network.loopback_passages().filter(|_| route.is_loopback).unwrap_or_default();
     let own = Landing { network: network.clone(), device: route.device, ttl, passed };
     let sent = packet.judged();
     if route.is_loopback || route.kind == RouteType::Local {
         return match own.judge(&sent) {
-            _ if route.kind == RouteType::Unicast => Fate::Arrives(Vec::new()),
-            Verdict::Accept => Fate::Arrives(vec![own]),
-            Verdict::Drop => Fate::Lost,
-            Verdict::Reject(rejection) => Fate::Refused(destination.ip(), Refusal::Rejected(rejection)),
+            _ if route.kind == RouteType::Unicast => Outcome::Arrives(Vec::new()),
+            Verdict::Accept => Outcome::Arrives(vec![own]),
+            Verdict::Drop => Outcome::Lost,
+            Verdict::Reject(rejection) => Outcome::Refused(destination.ip(), Refusal::Rejected(rejection)),
         };
     }
     match (wire::send(network, route, &sent), route.kind) {
-        (fate, RouteType::Unicast) => fate,
-        (Fate::Arrives(mut landings), _) => {
+        (outcome, RouteType::Unicast) => outcome,
+        (Outcome::Arrives(mut landings), _) => {
             landings.push(own);
-            Fate::Arrives(landings)
+            Outcome::Arrives(landings)
         }
-        (fate, _) => fate,
+        (outcome, _) => outcome,
     }
 }
 
@@ -141,7 +141,7 @@ fn send_answer(network: &Arc<NetworkNamespace>, packet: &Packet<'_>, mut reply: 
         return;
     }
     count_sent(network, &reply);
-    if let Fate::Arrives(landings) = way_of(network, &route, &reply) {
+    if let Outcome::Arrives(landings) = way_of(network, &route, &reply) {
         for landing in &landings {
             wire::count(&landing.passed, 1, reply.len_bytes());
             tap::show_coming(landing, &reply);

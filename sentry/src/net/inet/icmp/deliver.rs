@@ -14,7 +14,7 @@ use crate::net::inet::Version;
 use crate::net::inet::control::SendControl;
 use crate::net::inet::datagram::{Arrival, ErrorOrigin, ErrorWay, Payload, QueuedError};
 use crate::net::route::RouteResult;
-use crate::net::wire::{self, Fate, Refusal};
+use crate::net::wire::{self, Outcome, Refusal};
 use crate::net::xtables::{Between, Hook, Verdict};
 
 /// The largest packet beside its header.
@@ -172,12 +172,12 @@ impl IcmpSocket {
         }
         count_sent(network, packet);
         match way_of(network, route, packet) {
-            Fate::Arrives(landings) => landings.iter().for_each(|landing| arrive(landing, packet)),
-            Fate::Refused(by, refusal) => {
+            Outcome::Arrives(landings) => landings.iter().for_each(|landing| arrive(landing, packet)),
+            Outcome::Refused(by, refusal) => {
                 tell_of_router(network, packet, (by, refusal));
                 self.learn_of_router(packet, (by, refusal));
             }
-            Fate::Unresolved | Fate::Lost => {}
+            Outcome::Unresolved | Outcome::Lost => {}
         }
         Ok(())
     }

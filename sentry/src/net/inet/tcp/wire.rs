@@ -12,7 +12,7 @@ use super::{Role, TcpSocket};
 use crate::Errno;
 use crate::net::NetworkNamespace;
 use crate::net::route::{RouteQuery, RouteResult};
-use crate::net::wire::{self, Fate, Landing, Packet, Passage};
+use crate::net::wire::{self, Landing, Outcome, Packet, Passage};
 use crate::net::xtables::{Between, Content, Hook, Verdict};
 
 /// The headers of IPv4 and of IPv6 with TCP's and a time stamp.
@@ -56,7 +56,7 @@ impl Side {
         if network.judge(Hook::Output, &packet, Between::leaving(route.device)) != Verdict::Accept {
             return None;
         }
-        let Fate::Arrives(landings) = wire::send(&network, &route, &packet) else { return None };
+        let Outcome::Arrives(landings) = wire::send(&network, &route, &packet) else { return None };
         let is_there = |landing: &&Landing| Weak::as_ptr(&other.network) == Arc::as_ptr(&landing.network);
         landings.iter().find(is_there).map(|landing| landing.passed.clone())
     }
@@ -155,10 +155,10 @@ impl TcpSocket {
         let own = SocketAddr::new(syn.source, syn.content.ports[0]);
         let network = self.inet.network();
         let landing = match wire::send(network, route, syn) {
-            Fate::Arrives(landings) => landings.into_iter().next().ok_or_else(|| self.unanswered())?,
-            Fate::Refused(_, refusal) => return Err(refusal.errno()),
-            Fate::Unresolved => return Err(Errno::EHOSTUNREACH),
-            Fate::Lost => return Err(self.unanswered()),
+            Outcome::Arrives(landings) => landings.into_iter().next().ok_or_else(|| self.unanswered())?,
+            Outcome::Refused(_, refusal) => return Err(refusal.errno()),
+            Outcome::Unresolved => return Err(Errno::EHOSTUNREACH),
+            Outcome::Lost => return Err(self.unanswered()),
         };
         let ports = &landing.network.inet_sockets().tcp().ports;
         let mut listeners = ports.find(remote, landing.device, |claim| claim.is_listening);

@@ -296,16 +296,16 @@ impl UdpSocket {
         }
         let packet = self.packet(way, payload.bytes().len());
         let mut landings = match wire::send(network, &way.route, &packet) {
-            wire::Fate::Arrives(landings) => landings,
-            wire::Fate::Refused(by, wire::Refusal::Rejected(rejection)) => {
+            wire::Outcome::Arrives(landings) => landings,
+            wire::Outcome::Refused(by, wire::Refusal::Rejected(rejection)) => {
                 self.learn_of_rejection(way, payload, (by, rejection));
                 Vec::new()
             }
-            wire::Fate::Refused(by, refusal) => {
+            wire::Outcome::Refused(by, refusal) => {
                 self.learn_of_router(way, payload, (by, refusal));
                 Vec::new()
             }
-            wire::Fate::Unresolved | wire::Fate::Lost => Vec::new(),
+            wire::Outcome::Unresolved | wire::Outcome::Lost => Vec::new(),
         };
         landings.extend(is_looped.then_some(own).and_then(|own| self.own_landing(own, way, payload)));
         landings
