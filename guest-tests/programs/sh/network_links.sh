@@ -2,7 +2,7 @@
 unshare -mn /bin/bash -s <<'SCRIPT' 2>&1
 export LC_ALL=C
 norm() {
-  sed -E 's/([0-9a-f]{2}:){5}[0-9a-f]{2}/MAC/g; s/fe80::[0-9a-f:]+/fe80::X/g; s/valid_lft.*//'
+  sed -E 's/([0-9a-f]{2}:){5}[0-9a-f]{2}/MAC/g; s/fe80::[0-9a-f:]+/fe80::X/g; s/valid_lft.*//; s/ tentative / /'
 }
 say() {
   echo "-- $*"
