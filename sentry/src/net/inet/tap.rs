@@ -55,7 +55,7 @@ fn hardware_of(network: &NetworkNamespace, link: &Link, destination: IpAddr) -> 
 
 /// A packet leaves a namespace by a link: packet sockets there see it.
 pub(super) fn show_leaving(network: &Arc<NetworkNamespace>, packet: &Packet<'_>) {
-    if !is_seen(network, packet.arrival.device) {
+    if !network.packet_sockets().are_frames_seen() {
         return;
     }
     let destination = packet.arrival.destination.ip();
@@ -68,12 +68,6 @@ pub(super) fn show_leaving(network: &Arc<NetworkNamespace>, packet: &Packet<'_>)
     let is_for_many = destination.is_multicast()
         || network.configuration().address_kind(destination) == RouteType::Broadcast;
     tun::leave(network, &link, (destination, is_for_many), frame);
-}
-
-/// Whether anybody sees what goes out of a link as packets: packet sockets, or a program at its other end.
-pub(super) fn is_seen(network: &NetworkNamespace, device: u32) -> bool {
-    !network.packet_sockets().is_empty()
-        || network.configuration().look(|all| all.link(device).is_ok_and(|link| link.tun.is_some()))
 }
 
 /// A packet comes in by a link: packet sockets there see it.

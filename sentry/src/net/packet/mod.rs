@@ -46,6 +46,8 @@ const ETH_P_ALL: u16 = 3;
 pub struct PacketSockets {
     all: Mutex<Vec<Weak<PacketSocket>>>,
     count: AtomicUsize,
+    /// Links that have programs at their other ends, for which frames are made, too.
+    programs: AtomicUsize,
     fanouts: Mutex<Vec<Weak<Fanout>>>,
 }
 
@@ -53,6 +55,21 @@ impl PacketSockets {
     /// Whether there are none: then no frame need be made.
     pub(super) fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// Whether somebody sees what goes out of a link as frames: one of them, or a program at a link's other end.
+    pub(super) fn are_frames_seen(&self) -> bool {
+        !self.is_empty() || self.programs.load(Ordering::Relaxed) > 0
+    }
+
+    /// A link with a program at its other end has come.
+    pub(super) fn add_program(&self) {
+        self.programs.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// It is gone.
+    pub(super) fn remove_program(&self) {
+        self.programs.fetch_sub(1, Ordering::Relaxed);
     }
 
     /// How many there are.

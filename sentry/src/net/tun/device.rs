@@ -93,6 +93,13 @@ pub(super) struct Waiting {
     _charge: SocketMemoryCharge,
 }
 
+/// A link is no longer where it was.
+fn leave(place: Option<(Weak<NetworkNamespace>, u32)>) {
+    if let Some(network) = place.and_then(|(network, _)| network.upgrade()) {
+        network.packet_sockets().remove_program();
+    }
+}
+
 impl fmt::Debug for TunDevice {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("TunDevice").field("layer", &self.layer).finish_non_exhaustive()
@@ -117,16 +124,20 @@ impl TunDevice {
 
     /// Its link is in `network` now, with this index.
     pub(in crate::net) fn lay(&self, network: &Arc<NetworkNamespace>, index: u32) {
-        self.state.lock().place = Some((Arc::downgrade(network), index));
+        let former = self.state.lock().place.replace((Arc::downgrade(network), index));
+        leave(former);
+        network.packet_sockets().add_program();
     }
 
     /// Its link is removed: who has it is told.
     pub(in crate::net) fn end(&self) {
-        let ended = {
+        let (place, ended) = {
             let mut state = self.state.lock();
-            state.place = None;
-            (std::mem::take(&mut state.queue), std::mem::take(&mut state.unresolved))
+            let unread = (std::mem::take(&mut state.queue), std::mem::take(&mut state.unresolved));
+            (state.place.take(), unread)
         };
+        // With no lock held: the namespace may end with this reference, and its links with it.
+        leave(place);
         drop(ended);
         self.readers.notify(Events::ERR | Events::HUP | Events::IN);
     }

@@ -268,7 +268,7 @@ impl UdpSocket {
     /// Packet sockets see a datagram leave.
     fn show_leaving(&self, way: &Way, payload: &Payload) {
         let network = self.inet.network();
-        if !tap::is_seen(network, way.route.device) {
+        if !network.packet_sockets().are_frames_seen() {
             return;
         }
         let (ttl, _) = self.inet.ttl_and_tos(way.remote.ip(), way.route.device, &way.control);
